@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// EventCount: lets threads and processes sleep until a condition on lock-free shared words may have
+// become true. Not a condition variable: there is no lock, and not a counter of events: a wake-up
+// says only "look again".
+//
+//   // the side that changes something            // the side that waits for it
+//   publish(item);                                Status s = items.await(
+//   items.notify_all();                               5ms, [&] { return !ring_empty(); },
+//                                                     [&] { return peer_state(); });
+//
+// In memory (4 bytes, all zero = nobody waits; may be a member of a shared struct):
+//
+//   31                                        2        1         0
+//   +------------------------------------------+---------+---------+
+//   | epoch, one up per notification of a sleeper | fence   | waiting |
+//   +------------------------------------------+---------+---------+
+//   waiting: set by a waiter before its last look, cleared by a notifier that found nobody asleep
+//   fence:   set for good by a waiter whose kernel refuses membarrier(2)
+//
+// Units: Deadline. Errors: await() returns ok, timeout, or what `still_hopeful` said.
+// Threads and processes: all calls may overlap. Source: the event count of Reed and Kanodia (1979),
+// in the form of folly's; membarrier(2) for the asymmetric barrier.
+//
+// Why no wake-up is lost. Waiter: set `waiting`, heavy barrier, look at the condition, sleep if the
+// word is unchanged. Notifier: change the condition, light barrier, look at the word. The heavy
+// barrier puts a full barrier into the notifier's instruction stream. Either that point lies after
+// the notifier's change: then the waiter's look sees the change; or before it: then the notifier's
+// look, later still, sees `waiting`, bumps the epoch, and the futex refuses to sleep or is woken.
+// Clearing `waiting` changes the word as well, so a waiter that had set it before cannot sleep on.
+//
+// If a process dies here: a killed waiter leaves at most `waiting` set, which costs one needless
+// wake call; a notifier killed between its change and its wake call leaves sleepers to the end of
+// their slice (10 ms, growing to 80 ms). Nothing needs repair.
+//
+// Cost: notify with nobody waiting: one load, no system call. A sleeper: one membarrier and one
+// futex call per slice.
+
+#ifndef SLUICE_SYNC_EVENT_COUNT_H_
+#define SLUICE_SYNC_EVENT_COUNT_H_
+
+#include <algorithm>
+#include <chrono>
+#include <climits>
+#include <cstdint>
+#include <type_traits>
+
+#include "sluice/sync/deadline.h"
+#include "sluice/sync/env.h"
+#include "sluice/sync/status.h"
+#include "sluice/sync/word.h"
+
+namespace sluice {
+
+template <class Env>
+class BasicEventCount {
+ public:
+  /// What a waiter saw when it announced itself.
+  enum class Key : std::uint32_t {};
+
+  static constexpr std::chrono::milliseconds kFirstSlice{10};
+  static constexpr std::chrono::milliseconds kLongestSlice{80};
+
+  /// How often await() looks before it sleeps, if this thread has more than one CPU: about as long
+  /// as falling asleep and being woken would take.
+  static constexpr int kSpinLooks = 1000;
+
+  /// Wakes one sleeper, if somebody may sleep. Call after the change it tells of.
+  void notify_one() noexcept { notify(1); }
+
+  /// Wakes all sleepers, if somebody may sleep. Call after the change it tells of.
+  void notify_all() noexcept { notify(INT_MAX); }
+
+  /// Announces a waiter. Look at the condition after this call and before sleep().
+  [[nodiscard]] Key announce() noexcept {
+    // Relaxed: the barrier that follows is what orders this before the caller's look.
+    std::uint32_t word = Env::fetch_or(word_, kWaiting, std::memory_order_relaxed) | kWaiting;
+    if (!Env::heavy_barrier()) {
+      // Relaxed, as above; the bit makes every later notifier pay its own half of the barrier.
+      word = Env::fetch_or(word_, kFence, std::memory_order_relaxed) | kFence;
+      Env::fence();
+    }
+    return Key{word};
+  }
+
+  /// Sleeps until notified since `key`, at most until `until`; may return early.
+  void sleep(Key key, Deadline::TimePoint until) noexcept {
+    Env::futex_wait(word_, static_cast<std::uint32_t>(key), until);
+  }
+
+  /// Waits until `ready()`, which is called often and must be cheap. Before each sleep, and so at
+  /// least once per slice, `still_hopeful()` says whether waiting makes sense: anything but ok ends
+  /// the wait with that status, after a last look at `ready()`.
+  template <class Ready, class StillHopeful>
+  Status await(Deadline deadline, Ready ready, StillHopeful still_hopeful) {
+    if (ready()) return Status::ok;
+    if (deadline.is_now()) {
+      const Status s = still_hopeful();
+      if (ready()) return Status::ok;
+      return s != Status::ok ? s : Status::timeout;
+    }
+    if (spin(ready)) return Status::ok;
+    for (auto slice = kFirstSlice;; slice = std::min(2 * slice, kLongestSlice)) {
+      const Key key = announce();
+      if (ready()) return Status::ok;
+      // A peer's last act and its end are seen in the opposite order by nobody who looks twice.
+      if (const Status s = still_hopeful(); s != Status::ok) return ready() ? Status::ok : s;
+      const Deadline::TimePoint now = Env::now();
+      if (deadline.passed(now)) return ready() ? Status::ok : Status::timeout;
+      sleep(key, std::min(now + slice, deadline.time()));
+      if (ready()) return Status::ok;
+    }
+  }
+
+  /// A snapshot for people: whether somebody may be asleep.
+  [[nodiscard]] bool maybe_waiting() const noexcept {
+    // Relaxed: nothing is concluded from it.
+    return (Env::load(word_, std::memory_order_relaxed) & kWaiting) != 0;
+  }
+
+ private:
+  static constexpr std::uint32_t kWaiting = 1;
+  static constexpr std::uint32_t kFence = 2;
+  static constexpr std::uint32_t kEpoch = 4;
+
+  void notify(int count) noexcept {
+    Env::light_barrier();
+    // Relaxed: the barrier above keeps it behind the caller's change; see "no wake-up is lost".
+    const std::uint32_t word = Env::load(word_, std::memory_order_relaxed);
+    if ((word & (kWaiting | kFence)) != 0) [[unlikely]]
+      notify_slowly(count, word);
+  }
+
+  void notify_slowly(int count, std::uint32_t word) noexcept {
+    if ((word & kFence) != 0) {
+      Env::fence();
+      // Relaxed: the fence pairs with the one in announce().
+      word = Env::load(word_, std::memory_order_relaxed);
+    }
+    if ((word & kWaiting) == 0) return;
+    // Relaxed: the sleeper learns of the change through the condition's own words.
+    word = Env::fetch_add(word_, kEpoch, std::memory_order_relaxed) + kEpoch;
+    if (Env::futex_wake(word_, count) < count) {
+      // Everybody asleep has been woken. Relaxed: whoever announced itself meanwhile either changed
+      // the word, and this fails, or finds its key outdated and looks again.
+      Env::cas(word_, word, word & ~kWaiting, std::memory_order_relaxed);
+    }
+  }
+
+  template <class Ready>
+  static bool spin(Ready& ready) {
+    // Per thread, read once: an affinity mask that changes later costs speed, not correctness.
+    thread_local const int looks = usable_cpus() > 1 ? kSpinLooks : 0;
+    for (int i = 0; i < looks; ++i) {
+      Env::pause();
+      if (ready()) return true;
+    }
+    return false;
+  }
+
+  internal::Word<std::uint32_t> word_;
+};
+
+/// The event count that ships.
+using EventCount = BasicEventCount<internal::RealEnv>;
+
+static_assert(sizeof(EventCount) == 4 && alignof(EventCount) == 4);
+static_assert(internal::Mappable<EventCount>);
+
+}  // namespace sluice
+
+#endif  // SLUICE_SYNC_EVENT_COUNT_H_

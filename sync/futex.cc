@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "sluice/sync/futex.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <ctime>
+
+namespace sluice::internal {
+namespace {
+
+timespec to_timespec(Deadline::TimePoint at) {
+  const auto since_boot = at.time_since_epoch();
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(since_boot);
+  return {.tv_sec = static_cast<time_t>(seconds.count()),
+          .tv_nsec = static_cast<long>(std::chrono::nanoseconds(since_boot - seconds).count())};
+}
+
+}  // namespace
+
+FutexWait futex_wait(Word<std::uint32_t>& word, std::uint32_t expected,
+                     Deadline::TimePoint until) noexcept {
+  const timespec at = to_timespec(until);
+  // The bitset form is the one that takes an absolute time.
+  if (syscall(SYS_futex, &word.raw, FUTEX_WAIT_BITSET, expected, &at, nullptr,
+              FUTEX_BITSET_MATCH_ANY) == 0) {
+    return FutexWait::woken;
+  }
+  switch (errno) {
+    case ETIMEDOUT:
+      return FutexWait::timeout;
+    case EINTR:
+      return FutexWait::interrupted;
+    default:
+      return FutexWait::changed;  // EAGAIN; anything else is answered by looking again as well
+  }
+}
+
+int futex_wake(Word<std::uint32_t>& word, int count) noexcept {
+  const long woken = syscall(SYS_futex, &word.raw, FUTEX_WAKE, count, nullptr, nullptr, 0);
+  return woken > 0 ? static_cast<int>(woken) : 0;
+}
+
+}  // namespace sluice::internal

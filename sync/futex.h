@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Futex wait and wake on a word of shared memory. Internal: the rest of sluice reaches it through
+// the environment (sync/env.h), users through the types that block.
+//
+// Shared futexes, not private ones: the kernel's key is the page and the offset, so that processes
+// that map the memory at different addresses meet. Times are absolute, on CLOCK_MONOTONIC, which is
+// what std::chrono::steady_clock reads. Source: futex(2).
+//
+// Processes: any that map the word may wait and wake.
+// If a process dies here: a killed waiter leaves the kernel's queue without a trace in memory; a
+// waker killed before the call has woken nobody, which is why every wait in sluice is sliced.
+// Cost: one system call each.
+
+#ifndef SLUICE_SYNC_FUTEX_H_
+#define SLUICE_SYNC_FUTEX_H_
+
+#include <cstdint>
+
+#include "sluice/sync/deadline.h"
+#include "sluice/sync/word.h"
+
+namespace sluice::internal {
+
+enum class FutexWait : std::uint8_t {
+  woken,        ///< by futex_wake, or spuriously: look at the word again
+  changed,      ///< the word did not hold `expected`
+  timeout,      ///< `until` has passed
+  interrupted,  ///< a signal handler ran
+};
+
+/// Sleeps while `word` holds `expected`, at most until `until`.
+FutexWait futex_wait(Word<std::uint32_t>& word, std::uint32_t expected,
+                     Deadline::TimePoint until) noexcept;
+
+/// Wakes at most `count` sleepers and returns how many were woken.
+int futex_wake(Word<std::uint32_t>& word, int count) noexcept;
+
+}  // namespace sluice::internal
+
+#endif  // SLUICE_SYNC_FUTEX_H_

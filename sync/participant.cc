@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "sluice/sync/participant.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <limits>
+#include <mutex>
+#include <ostream>
+#include <utility>
+
+#include "sluice/sync/env.h"
+#include "sluice/sync/error.h"
+#include "sluice/sync/file_hold.h"
+#include "sluice/sync/registry_format.h"
+
+namespace sluice {
+
+std::ostream& operator<<(std::ostream& out, Liveness liveness) {
+  switch (liveness) {
+    case Liveness::alive:
+      return out << "alive";
+    case Liveness::dead:
+      return out << "dead";
+    case Liveness::unknown:
+      break;
+  }
+  return out << "unknown";
+}
+
+namespace participant {
+namespace {
+
+using internal::FileHold;
+using internal::g_process_state;
+
+/// Serialises attaching, and keeps a fork from happening in the middle of it: a child that
+/// inherited a liveness description would keep its parent alive for ever.
+std::mutex g_attach_mutex;
+
+/// Descriptors to probe with, one per liveness file, opened at first need. They hold no lock.
+/// Stored plus one, so that zero is "not open". A number is checked to be the right file before
+/// anyone is declared dead.
+constinit std::array<std::atomic<int>, Domain::kLiveFiles> g_probe_fds = {};
+
+int live_file_of(Tag tag) { return static_cast<int>(tag % Domain::kLiveFiles); }
+off_t live_byte_of(Tag tag) { return internal::kLiveBase + static_cast<off_t>(tag); }
+
+void hold_attach_mutex_across_fork() {
+  static const bool done = [] {
+    pthread_atfork([] { g_attach_mutex.lock(); }, [] { g_attach_mutex.unlock(); },
+                   [] { g_attach_mutex.unlock(); });
+    return true;
+  }();
+  static_cast<void>(done);
+}
+
+struct flock counter_lock() {
+  struct flock lock = {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = internal::kCounterByte;
+  lock.l_len = 1;
+  return lock;
+}
+
+void lock_counter(int registry) {
+  struct flock lock = counter_lock();
+  while (fcntl(registry, F_OFD_SETLKW, &lock) != 0) {
+    if (errno != EINTR) throw Error::from_errno(errno, {.tried = "lock the registry's counter"});
+  }
+}
+
+/// A process that ends must not wait for one that is stopped: tried so often, then given up.
+bool try_lock_counter(int registry) {
+  struct flock lock = counter_lock();
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    if (fcntl(registry, F_OFD_SETLK, &lock) == 0) return true;
+    sched_yield();
+  }
+  return false;
+}
+
+/// As in the file; `name` is not terminated if it fills its field.
+struct RecordBytes {
+  std::uint32_t tag;
+  std::int32_t pid;
+  std::array<char, 16> name;
+  std::uint32_t left;
+  std::array<std::byte, 36> unused;
+};
+static_assert(sizeof(RecordBytes) == 64);
+
+off_t record_offset(Tag tag) {
+  return internal::kRecordsOffset +
+         static_cast<off_t>(tag % internal::kRecords) * static_cast<off_t>(sizeof(RecordBytes));
+}
+
+bool read_record(int registry, Tag tag, RecordBytes& record) {
+  return tag != kNobody &&
+         internal::read_at(registry, &record, sizeof record, record_offset(tag)) &&
+         record.tag == tag;
+}
+
+bool write_record(int registry, Tag tag) {
+  RecordBytes record = {};
+  record.tag = tag;
+  record.pid = getpid();
+  std::ifstream("/proc/self/comm").getline(record.name.data(), record.name.size());
+  return internal::write_at(registry, &record, sizeof record, record_offset(tag));
+}
+
+[[noreturn]] void throw_exhausted(const Domain& domain) {
+  throw Error::from_errno(EOVERFLOW,
+                          {.tried = "attach to the domain " + domain.path(),
+                           .expected = "a tag that was never given out",
+                           .found = "all 4294967295 given out",
+                           .hint = "stop the processes that use it and remove the directory"});
+}
+
+/// A number may be locked although the counter says it is free: its taker died a moment ago, before
+/// it wrote the counter, and is still being torn down. Such numbers are passed over.
+constexpr int kMostPassedOver = 1024;
+
+Tag take_tag(Domain& domain) {
+  const UniqueFd registry = domain.open_registry();
+  lock_counter(registry.get());  // until `registry` is closed
+  Tag next = 0;
+  if (!internal::read_at(registry.get(), &next, sizeof next, internal::kCounterOffset)) {
+    throw Error::from_errno(errno, {.tried = "read the counter of " + domain.path()});
+  }
+  for (int passed_over = 0; passed_over < kMostPassedOver; ++passed_over, ++next) {
+    if (next == kNobody || next == std::numeric_limits<Tag>::max()) throw_exhausted(domain);
+    auto hold = FileHold::take(domain.open_live_file(live_file_of(next)), live_byte_of(next),
+                               FileHold::Mode::write, FileHold::OnFork::drop);
+    if (!hold) continue;
+    const Tag after = next + 1;
+    if (!write_record(registry.get(), next) ||
+        !internal::write_at(registry.get(), &after, sizeof after, internal::kCounterOffset)) {
+      throw Error::from_errno(errno, {.tried = "note a new participant in " + domain.path(),
+                                      .hint = "is /dev/shm full?"});
+    }
+    hold->keep_for_ever();
+    return next;
+  }
+  throw Error(Status::corrupt, {.tried = "take a tag in " + domain.path(),
+                                .expected = "a counter above the numbers in use",
+                                .found = std::to_string(next) + " in use",
+                                .hint = "the registry was overwritten: remove the directory"});
+}
+
+/// The probing descriptor for `index`, opened if need be; -1 if it can't be.
+int probe_fd(int index) noexcept {
+  auto& slot = g_probe_fds[static_cast<std::size_t>(index)];
+  // Relaxed: a descriptor is a number; what it refers to is the kernel's business.
+  int stored = slot.load(std::memory_order_relaxed);
+  if (stored > 0) return stored - 1;
+  try {
+    UniqueFd opened = Domain::current().open_live_file(index);
+    // Relaxed, as above. If another thread was faster, its descriptor is used and ours closed.
+    if (slot.compare_exchange_strong(stored, opened.get() + 1, std::memory_order_relaxed)) {
+      return opened.release();
+    }
+    return stored - 1;
+  } catch (const std::exception&) {
+    return -1;
+  }
+}
+
+/// Forgets a number that the host has closed, and perhaps reused: closing it is not ours to do.
+void forget_probe_fd(int index, int fd) noexcept {
+  int stored = fd + 1;
+  // Relaxed: as in probe_fd().
+  g_probe_fds[static_cast<std::size_t>(index)].compare_exchange_strong(stored, 0,
+                                                                       std::memory_order_relaxed);
+}
+
+bool is_held(int fd, off_t byte) noexcept {
+  try {
+    return FileHold::is_held(fd, byte);
+  } catch (const std::exception&) {
+    return false;  // not an answer: is_live_file() will say that this is not the file
+  }
+}
+
+/// Takes a tag for this process unless another thread just has.
+Tag join_domain() {
+  hold_attach_mutex_across_fork();
+  const std::lock_guard lock(g_attach_mutex);
+  // Relaxed: written under the mutex that this thread holds.
+  if (const Tag tag = g_process_state.tag.load(std::memory_order_relaxed); tag != kNobody) {
+    return tag;
+  }
+  internal::wipe_process_state_on_fork();
+  static const bool leaves_at_exit = std::atexit(leave) == 0;
+  static_cast<void>(leaves_at_exit);
+  const Tag tag = take_tag(Domain::current());
+  internal::register_barriers();
+  // Relaxed: see self().
+  g_process_state.tag.store(tag, std::memory_order_relaxed);
+  return tag;
+}
+
+}  // namespace
+
+Liveness probe(Tag tag) noexcept {
+  if (tag == kNobody) return Liveness::dead;
+  // Relaxed: see self().
+  if (tag == g_process_state.tag.load(std::memory_order_relaxed)) return Liveness::alive;
+  const int index = live_file_of(tag);
+  // Twice: the second time with a descriptor opened anew if the first was not ours any more.
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    const int fd = probe_fd(index);
+    if (fd < 0) return Liveness::unknown;
+    if (is_held(fd, live_byte_of(tag))) return Liveness::alive;
+    if (Domain::current().is_live_file(fd, index)) return Liveness::dead;
+    forget_probe_fd(index, fd);
+  }
+  return Liveness::unknown;
+}
+
+void leave() noexcept {
+  const Tag tag = self_if_attached();
+  if (tag == kNobody) return;
+  try {
+    const UniqueFd registry = Domain::current().open_registry();
+    RecordBytes record = {};
+    if (!try_lock_counter(registry.get()) || !read_record(registry.get(), tag, record)) return;
+    record.left = 1;
+    // A failure leaves the peers with a death instead of an end, which is not wrong either.
+    static_cast<void>(
+        internal::write_at(registry.get(), &record, sizeof record, record_offset(tag)));
+  } catch (const Error&) {
+    return;  // the registry is gone: as above
+  }
+}
+
+bool has_left(Tag tag) noexcept {
+  try {
+    const auto record = describe(Domain::current(), tag);
+    return record && record->left;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+std::optional<Record> describe(Domain& domain, Tag tag) {
+  const UniqueFd registry = domain.open_registry();
+  RecordBytes bytes = {};
+  if (!read_record(registry.get(), tag, bytes)) return std::nullopt;
+  return Record{tag, bytes.pid,
+                std::string(bytes.name.data(), strnlen(bytes.name.data(), bytes.name.size())),
+                bytes.left != 0};
+}
+
+}  // namespace participant
+
+Tag internal::attach_slowly() { return participant::join_domain(); }
+
+}  // namespace sluice

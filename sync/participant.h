@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Participants: who takes part in shared structures, and who of them is still alive. Users need
+// this header only to attach early; every shared type attaches at its first use.
+//
+//   sluice::attach();                       // before entering seccomp, a real-time class, ...
+//   Tag me = participant::self();           // this process, in owner words
+//   if (participant::probe(peer) == Liveness::dead) take_over();
+//
+// A participant is a 32-bit tag, a number that the domain's registry gives out once and never
+// again; 0 is nobody. Alive means that the kernel holds this tag's lock (sync/domain.h). Death is
+// concluded from the kernel alone: never from a table, a heartbeat or a timeout. A stopped, traced
+// or core-dumping process is alive, a zombie is dead, and exec ends a participant.
+//
+// Errors: attach() and self() throw Error (no usable domain, all tags given out); probe() never
+// throws: where the kernel's answer can't be trusted it says unknown, which nobody may take for
+// dead. Threads: all calls may overlap. Processes: a forked child is a participant of its own, with
+// a new tag at its first use; also after a raw clone(2).
+//
+// A process that ends by exit(3) has noted that it left; one that is killed, or calls _exit, has
+// not.
+//
+// If a process dies here: taking a tag locks the counter, locks the tag's byte, writes the counter
+// (the commit), unlocks. A death at any point leaves at most one number unused.
+//
+// Cost: self() one load; probe() of a living process one system call, of a dead one two; attach()
+// about fifteen, once per process.
+
+#ifndef SLUICE_SYNC_PARTICIPANT_H_
+#define SLUICE_SYNC_PARTICIPANT_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <iosfwd>
+#include <optional>
+#include <string>
+
+#include "sluice/sync/domain.h"
+#include "sluice/sync/process_state.h"
+
+namespace sluice {
+
+/// Names a participant within one incarnation of a registry.
+using Tag = std::uint32_t;
+
+enum class Liveness : std::uint8_t {
+  alive,
+  dead,
+  unknown,  ///< the registry's files can't be identified any more: treat as alive
+};
+
+std::ostream& operator<<(std::ostream& out, Liveness liveness);
+
+namespace internal {
+Tag attach_slowly();
+}  // namespace internal
+
+namespace participant {
+
+inline constexpr Tag kNobody = 0;
+
+/// This process's tag; attaches at first use.
+[[nodiscard]] inline Tag self() {
+  // Relaxed: the tag is a number that refers to nothing in this process's memory.
+  const Tag tag = internal::g_process_state.tag.load(std::memory_order_relaxed);
+  return tag != kNobody ? tag : internal::attach_slowly();
+}
+
+/// As self(), but kNobody if this process has not attached yet.
+[[nodiscard]] inline Tag self_if_attached() noexcept {
+  // Relaxed: as in self().
+  return internal::g_process_state.tag.load(std::memory_order_relaxed);
+}
+
+/// Whether the participant lives. kNobody and tags never given out are dead.
+[[nodiscard]] Liveness probe(Tag tag) noexcept;
+
+/// Notes that this process is about to end in good order, so that its peers see a closed stream
+/// instead of a death. Called by exit(3) and by a Process whose callable returns; idempotent.
+void leave() noexcept;
+
+/// Whether a participant that is dead had called leave(). False if the note has been overwritten
+/// (4,096 later participants) or can't be read.
+[[nodiscard]] bool has_left(Tag tag) noexcept;
+
+/// What the registry noted of a tag. A death is concluded from probe() alone, never from this.
+struct Record {
+  Tag tag;
+  pid_t pid;
+  std::string name;  ///< the process's short name (comm) at that time
+  bool left;         ///< leave() was called
+};
+
+/// The record of `tag`; empty if a later tag has overwritten it.
+[[nodiscard]] std::optional<Record> describe(Domain& domain, Tag tag);
+
+}  // namespace participant
+
+/// Attaches this process to its domain now instead of at first use.
+inline void attach() { static_cast<void>(participant::self()); }
+
+}  // namespace sluice
+
+#endif  // SLUICE_SYNC_PARTICIPANT_H_

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a process knows of itself and its forked child must not believe. Internal.
+//
+// One page of private memory that the kernel zeroes in every child (MADV_WIPEONFORK): also after a
+// raw clone(2), which runs no fork handlers. Where the kernel refuses, a pthread_atfork handler
+// zeroes it, which covers fork(3) alone. Zero means "not attached": the child attaches anew, under
+// a tag of its own, at its first use.
+//
+// If a process dies here: nothing here is shared with another process.
+
+#ifndef SLUICE_SYNC_PROCESS_STATE_H_
+#define SLUICE_SYNC_PROCESS_STATE_H_
+
+#include <atomic>
+#include <cstdint>
+
+namespace sluice::internal {
+
+struct alignas(4096) ProcessState {
+  /// This process's participant tag; 0 until it has attached. Written once, under the attach mutex.
+  std::atomic<std::uint32_t> tag;
+  /// 1 once membarrier(2) knows this process, so that its wakers need no fence (sync/env.h).
+  std::atomic<std::uint32_t> barrier_registered;
+};
+
+extern ProcessState g_process_state;
+
+/// Has the kernel wipe g_process_state in children from now on; idempotent.
+void wipe_process_state_on_fork();
+
+}  // namespace sluice::internal
+
+#endif  // SLUICE_SYNC_PROCESS_STATE_H_
