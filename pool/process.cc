@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "sluice/pool/process.h"
+
+#include <cxxabi.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <climits>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <memory>
+#include <ostream>
+#include <stdexcept>
+#include <utility>
+
+#include "sluice/sync/error.h"
+#include "sluice/sync/participant.h"
+
+namespace sluice {
+namespace {
+
+/// All signals blocked for the lifetime of the object: a handler of the host must not run in the
+/// child before its handlers are reset.
+class BlockSignals {
+ public:
+  BlockSignals() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  BlockSignals(const BlockSignals&) = delete;
+  BlockSignals& operator=(const BlockSignals&) = delete;
+  ~BlockSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_ = {};
+};
+
+/// As after exec: handlers to default, nothing blocked.
+void reset_signals() {
+  for (int number = 1; number < NSIG; ++number) {
+    struct sigaction action = {};
+    if (sigaction(number, nullptr, &action) != 0) continue;
+    if (action.sa_handler == SIG_IGN || action.sa_handler == SIG_DFL) continue;
+    action = {};
+    action.sa_handler = SIG_DFL;
+    sigaction(number, &action, nullptr);
+  }
+  sigset_t none;
+  sigemptyset(&none);
+  pthread_sigmask(SIG_SETMASK, &none, nullptr);
+}
+
+void print_current_exception(const std::string& name) {
+  std::string type = "unknown type";
+  if (const std::type_info* const info = abi::__cxa_current_exception_type(); info != nullptr) {
+    int failed = 0;
+    const std::unique_ptr<char, decltype(&std::free)> readable(
+        abi::__cxa_demangle(info->name(), nullptr, nullptr, &failed), &std::free);
+    type = readable != nullptr ? readable.get() : info->name();
+  }
+  std::string text;
+  try {
+    throw;
+  } catch (const std::exception& e) {
+    text = std::string(": ") + e.what();
+  } catch (...) {
+    text = "";
+  }
+  std::fprintf(stderr, "%s (pid %d): uncaught exception of type %s%s\n", name.c_str(),
+               static_cast<int>(getpid()), type.c_str(), text.c_str());
+}
+
+/// Waits for the parent's word that it holds our pidfd; false if the parent is gone.
+bool wait_for_go(int gate) {
+  char go = 0;
+  ssize_t n = 0;
+  do {
+    n = read(gate, &go, 1);
+  } while (n < 0 && errno == EINTR);
+  return n == 1;
+}
+
+[[noreturn]] void run_child(const std::string& name, const std::function<void()>& body,
+                            std::array<UniqueFd, 2>& gate) {
+  gate[1].reset();  // so that the parent's death closes the last copy
+  if (!wait_for_go(gate[0].get())) _exit(EXIT_FAILURE);
+  gate[0].reset();
+  prctl(PR_SET_NAME, name.c_str());
+  reset_signals();
+  int code = EXIT_SUCCESS;
+  try {
+    body();
+    participant::leave();
+  } catch (...) {
+    print_current_exception(name);
+    code = EXIT_FAILURE;
+  }
+  std::cout.flush();
+  std::fflush(nullptr);
+  _exit(code);
+}
+
+std::array<UniqueFd, 2> make_gate() {
+  std::array<int, 2> ends = {};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) {
+    throw Error::from_errno(errno, {.tried = "start a process: make its gate"});
+  }
+  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
+void reap(pid_t pid) {
+  while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+/// poll(2)'s way to say how long: rounded up, so that it never returns early.
+int poll_timeout(Deadline deadline) {
+  if (deadline.is_never()) return -1;
+  if (deadline.passed()) return 0;
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(deadline.time() - Deadline::Clock::now());
+  return static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, INT_MAX));
+}
+
+std::optional<int> code_of(int wait_status) {
+  if (WIFEXITED(wait_status)) return WEXITSTATUS(wait_status);
+  if (WIFSIGNALED(wait_status)) return -WTERMSIG(wait_status);
+  return std::nullopt;
+}
+
+/// What the kernel still tells of a child that somebody else has reaped (pidfd_getfd's sibling
+/// PIDFD_GET_INFO, since Linux 6.15). Declared here, because the distribution's headers are older.
+std::optional<int> code_of_reaped(int pidfd) {
+  struct PidfdInfo {
+    std::uint64_t mask, cgroup_id;
+    std::uint32_t pid, tgid, ppid, ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
+    std::int32_t exit_code;
+  };
+  static_assert(sizeof(PidfdInfo) == 64);
+  constexpr std::uint64_t kExit = 1U << 3;
+  PidfdInfo info = {};
+  info.mask = kExit;
+  if (ioctl(pidfd, _IOWR(0xFF, 11, PidfdInfo), &info) != 0 || (info.mask & kExit) == 0) {
+    return std::nullopt;
+  }
+  return code_of(info.exit_code);
+}
+
+}  // namespace
+
+void Process::start(const std::function<void()>& body) {
+  std::array<UniqueFd, 2> gate = make_gate();
+  std::cout.flush();
+  std::fflush(nullptr);
+  parent_ = getpid();
+  {
+    const BlockSignals blocked;
+    pid_ = fork();
+    if (pid_ == 0) run_child(name_, body, gate);
+  }
+  if (pid_ < 0) {
+    throw Error::from_errno(errno, {.tried = "start the process \"" + name_ + "\"",
+                                    .hint = "see ulimit -u, and the memory that is free"});
+  }
+  gate[0].reset();
+  // The child can't end before it is let go, so the number can't be another process's by now.
+  pidfd_.reset(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)));
+  if (!pidfd_) {
+    const int error = errno;
+    gate[1].reset();  // the child ends
+    reap(pid_);
+    throw Error::from_errno(error, {.tried = "watch the process \"" + name_ + "\"",
+                                    .hint = "Linux 5.10 or later is needed"});
+  }
+  ssize_t n = 0;
+  do {
+    n = write(gate[1].get(), "g", 1);
+  } while (n < 0 && errno == EINTR);
+}
+
+Process::Process(Process&& other) noexcept
+    : name_(std::move(other.name_)),
+      pid_(std::exchange(other.pid_, -1)),
+      parent_(other.parent_),
+      pidfd_(std::move(other.pidfd_)),
+      joined_(std::exchange(other.joined_, true)),
+      exit_code_(other.exit_code_) {}
+
+Process::~Process() {
+  if (joined_ || parent_ != getpid()) return;
+  try {
+    join();
+  } catch (const Error& e) {
+    std::fprintf(stderr, "%s\n", e.what());
+  }
+}
+
+void Process::check_parent(const char* what) const {
+  if (pid_ < 0) throw std::logic_error(std::string(what) + " of a process that was moved from");
+  if (parent_ != getpid()) {
+    throw std::logic_error(std::string(what) + " of \"" + name_ +
+                           "\": not a child of this process");
+  }
+}
+
+bool Process::wait_ended(Deadline deadline) const {
+  for (;;) {
+    struct pollfd watched = {.fd = pidfd_.get(), .events = POLLIN, .revents = 0};
+    const int n = poll(&watched, 1, poll_timeout(deadline));
+    if (n > 0) return true;
+    if (n < 0 && errno != EINTR) {
+      throw Error::from_errno(errno, {.tried = "wait for the process \"" + name_ + "\""});
+    }
+    if (n == 0 && deadline.passed()) return false;
+  }
+}
+
+void Process::collect() {
+  joined_ = true;
+  siginfo_t info = {};
+  int n = 0;
+  do {
+    n = waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, WEXITED);
+  } while (n != 0 && errno == EINTR);
+  if (n == 0) {
+    exit_code_ = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
+  } else {
+    exit_code_ = code_of_reaped(pidfd_.get());  // ECHILD: the host was faster
+  }
+}
+
+bool Process::join(Deadline deadline) {
+  check_parent("join");
+  if (joined_) return true;
+  if (!wait_ended(deadline)) return false;
+  collect();
+  return true;
+}
+
+bool Process::alive() const {
+  check_parent("alive");
+  return !joined_ && !wait_ended(Deadline::now());
+}
+
+void Process::send_signal(int number) {
+  check_parent("send_signal");
+  if (joined_ || syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0) == 0) return;
+  if (errno != ESRCH) {
+    throw Error::from_errno(
+        errno, {.tried = "send signal " + std::to_string(number) + " to \"" + name_ + "\""});
+  }
+}
+
+void Process::terminate() { send_signal(SIGTERM); }
+void Process::kill() { send_signal(SIGKILL); }
+
+std::ostream& operator<<(std::ostream& out, const Process& process) {
+  out << process.name_ << " (pid " << process.pid_ << "): ";
+  if (!process.joined_) return out << "started";
+  if (!process.exit_code_) return out << "ended, exit code unknown";
+  if (*process.exit_code_ < 0) return out << "killed by signal " << -*process.exit_code_;
+  return out << "exited with " << *process.exit_code_;
+}
+
+}  // namespace sluice
