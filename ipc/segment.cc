@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "sluice/ipc/segment.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "sluice/sync/domain.h"
+#include "sluice/sync/error.h"
+
+namespace sluice {
+namespace {
+
+using internal::FileHold;
+
+constexpr std::size_t kPopulateUpTo = std::size_t{64} << 20;
+constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+/// How often a name may change hands under our eyes before that is called an error.
+constexpr int kMostAttempts = 1000;
+
+std::string file_name(std::string_view name) {
+  if (!is_valid_name(name)) {
+    throw Error::from_errno(EINVAL, {.tried = "use the name \"" + std::string(name) + "\"",
+                                     .expected = "1 to 200 of A-Z a-z 0-9 _ . -, no dot in front"});
+  }
+  return "obj-" + std::string(name);
+}
+
+std::string quoted(const SegmentKind& kind, std::string_view name) {
+  return std::string(kind.name) + " \"" + std::string(name) + "\"";
+}
+
+/// Gives the file its memory now, so that no later access can fail for want of it.
+void allocate(int fd, std::size_t size, const std::string& what) {
+  struct rlimit limit = {};
+  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < size) {
+    // Asked first, since exceeding it raises SIGXFSZ, which kills.
+    throw Error::from_errno(EFBIG, {.tried = "create " + what,
+                                    .expected = std::to_string(size) + " bytes allowed",
+                                    .found = "RLIMIT_FSIZE of " + std::to_string(limit.rlim_cur),
+                                    .hint = "raise the limit (ulimit -f)"});
+  }
+  int error = 0;
+  do {
+    error = posix_fallocate(fd, 0, static_cast<off_t>(size));
+  } while (error == EINTR);
+  if (error != 0) {
+    struct statvfs fs = {};
+    const bool known = fstatvfs(fd, &fs) == 0 && fs.f_blocks > 0;
+    throw Error::from_errno(
+        error, {.tried = "create " + what,
+                .expected = std::to_string(size) + " bytes of shared memory",
+                .found = known ? std::to_string(fs.f_bavail * fs.f_bsize) + " bytes free" : "less",
+                .hint = "ask for less, or enlarge /dev/shm (or the container's memory)"});
+  }
+}
+
+/// An unlinked file in the domain's directory, to be linked when it is complete.
+UniqueFd open_unnamed(const std::string& what) {
+  UniqueFd fd(openat(Domain::current().directory(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (!fd) {
+    throw Error::from_errno(errno, {.tried = "create " + what + " in " + Domain::current().path(),
+                                    .hint = "the domain must lie on a tmpfs"});
+  }
+  return fd;
+}
+
+UniqueFd open_file(const std::string& file) {
+  return UniqueFd(openat(Domain::current().directory(), file.c_str(),
+                         O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+}
+
+void check_file(int fd, const std::string& what) {
+  struct stat s = {};
+  if (fstat(fd, &s) != 0) throw Error::from_errno(errno, {.tried = "examine " + what});
+  if (!S_ISREG(s.st_mode) || s.st_uid != geteuid() || (s.st_mode & 077) != 0) {
+    throw Error::from_errno(EPERM, {.tried = "attach to " + what,
+                                    .expected = "a regular file of this user, mode 0600",
+                                    .found = "owner " + std::to_string(s.st_uid) + ", mode bits " +
+                                             std::to_string(s.st_mode)});
+  }
+}
+
+/// Whether the name still leads to the file behind `fd`.
+bool leads_to(const std::string& file, int fd) {
+  struct stat named = {};
+  struct stat opened = {};
+  return fstatat(Domain::current().directory(), file.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+         fstat(fd, &opened) == 0 && named.st_ino == opened.st_ino && named.st_dev == opened.st_dev;
+}
+
+enum class Removal { removed, in_use, gone };
+
+/// Removes the name of the file behind `fd` if nobody uses the file. Whoever would attach waits
+/// meanwhile for the lock, and then finds that the file has no name.
+Removal remove_if_unused(const std::string& file, int fd) {
+  const auto exclusive = FileHold::take(internal::open_anew(fd), Segment::kInUseByte,
+                                        FileHold::Mode::write, FileHold::OnFork::drop);
+  if (!exclusive) return Removal::in_use;
+  // Only holders of this lock unlink this file, so what is true here stays true below.
+  if (!leads_to(file, fd)) return Removal::gone;
+  if (unlinkat(Domain::current().directory(), file.c_str(), 0) != 0) return Removal::gone;
+  return Removal::removed;
+}
+
+/// Frees `file` if it is a while_used object that nobody uses any more.
+bool replace_if_stale(const std::string& file, const std::string& what) {
+  const UniqueFd fd = open_file(file);
+  if (!fd) return errno == ENOENT;
+  if (read_stamp(fd.get(), what).lifetime() != Lifetime::while_used) return false;
+  return remove_if_unused(file, fd.get()) != Removal::in_use;
+}
+
+/// False if the name is taken.
+bool link_to(int fd, const std::string& file, const std::string& what) {
+  const std::string from = "/proc/self/fd/" + std::to_string(fd);
+  if (linkat(AT_FDCWD, from.c_str(), Domain::current().directory(), file.c_str(),
+             AT_SYMLINK_FOLLOW) == 0) {
+    return true;
+  }
+  if (errno == EEXIST) return false;
+  throw Error::from_errno(errno, {.tried = "name " + what, .hint = "/proc must be mounted"});
+}
+
+std::size_t total_size(std::size_t bytes) {
+  constexpr std::size_t kPage = 4096;
+  return kObjectOffset + (bytes + kPage - 1) / kPage * kPage;
+}
+
+/// The size of the file, which must be known to stay at least that for as long as it is mapped.
+void check_fixed_size(int fd, const std::string& what) {
+  const int seals = fcntl(fd, F_GET_SEALS);
+  if (seals >= 0 && (seals & kSeals) == kSeals) return;
+  struct stat file = {};
+  struct stat domain = {};
+  if (fstat(fd, &file) == 0 && fstat(Domain::current().directory(), &domain) == 0 &&
+      file.st_dev == domain.st_dev && file.st_uid == geteuid()) {
+    return;  // a named segment of this domain, whose users are trusted not to truncate
+  }
+  throw Error(Status::mismatch, {.tried = "attach to " + what,
+                                 .expected = "a memfd sealed against shrinking and growing",
+                                 .found = "seals " + std::to_string(seals),
+                                 .hint = "send a descriptor obtained from fd()"});
+}
+
+}  // namespace
+
+Segment Segment::create_anonymous(const SegmentKind& kind, std::size_t bytes,
+                                  const Format& format) {
+  const std::string what = "an anonymous " + std::string(kind.name);
+  const std::size_t size = total_size(bytes);
+  UniqueFd fd(
+      memfd_create(("sluice-" + std::string(kind.name)).c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) throw Error::from_errno(errno, {.tried = "create " + what});
+  allocate(fd.get(), size, what);
+  if (fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) {
+    throw Error::from_errno(errno, {.tried = "seal " + what});
+  }
+  Segment segment;
+  segment.map(fd.get(), size);
+  segment.stamp_ = make_stamp(kind, Lifetime::while_used, size);
+  segment.created_ = true;
+  std::memcpy(segment.mapped_.data(), &segment.stamp_, sizeof(Stamp));
+  format(segment.object());
+  segment.remember(fd.get());
+  segment.fd_ = std::move(fd);
+  return segment;
+}
+
+Segment Segment::create(std::string_view name, const SegmentKind& kind, std::size_t bytes,
+                        Lifetime lifetime, const Format& format) {
+  const std::string file = file_name(name);
+  const std::string what = quoted(kind, name);
+  const std::size_t size = total_size(bytes);
+  UniqueFd fd = open_unnamed(what);
+  allocate(fd.get(), size, what);
+  Segment segment;
+  segment.map(fd.get(), size);
+  segment.stamp_ = make_stamp(kind, lifetime, size);
+  segment.created_ = true;
+  std::memcpy(segment.mapped_.data(), &segment.stamp_, sizeof(Stamp));
+  format(segment.object());
+  segment.remember(fd.get());
+  segment.in_use_ = FileHold::take(internal::open_anew(fd.get()), kInUseByte, FileHold::Mode::read,
+                                   FileHold::OnFork::keep);
+  for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
+    if (link_to(fd.get(), file, what)) {
+      segment.name_ = std::string(name);
+      return segment;
+    }
+    if (!replace_if_stale(file, what)) break;
+  }
+  throw Error::from_errno(EEXIST, {.tried = "create " + what,
+                                   .expected = "a free name",
+                                   .found = "an object in use, or one that stays until removed",
+                                   .hint = "open it, choose another name, or remove it"});
+}
+
+std::optional<Segment> Segment::try_open(std::string_view name, const SegmentKind& kind) {
+  const std::string file = file_name(name);
+  const std::string what = quoted(kind, name);
+  const UniqueFd fd = open_file(file);
+  if (!fd) {
+    if (errno == ENOENT) return std::nullopt;
+    throw Error::from_errno(
+        errno, {.tried = "open " + what, .expected = "a file of this user, not a link"});
+  }
+  check_file(fd.get(), what);
+  const Stamp stamp = read_stamp(fd.get(), what);
+  if (stamp.lifetime() == Lifetime::while_used &&
+      remove_if_unused(file, fd.get()) == Removal::removed) {
+    throw Error(Status::stale, {.tried = "open " + what,
+                                .expected = "an object that somebody uses",
+                                .found = "one left by pid " + std::to_string(stamp.creator_pid),
+                                .hint = "it was removed now; create it again"});
+  }
+  check_stamp(stamp, kind, what);
+  Segment segment;
+  // Refused for the moment in which somebody checks whether the object is stale.
+  segment.in_use_ = FileHold::take(internal::open_anew(fd.get()), kInUseByte, FileHold::Mode::read,
+                                   FileHold::OnFork::keep);
+  if (!segment.in_use_ || !leads_to(file, fd.get())) {
+    throw Error(Status::busy, {.tried = "open " + what, .found = "an object being removed"});
+  }
+  segment.stamp_ = stamp;
+  segment.map(fd.get(), stamp.total_size);
+  segment.remember(fd.get());
+  segment.name_ = std::string(name);
+  return segment;
+}
+
+Segment Segment::open(std::string_view name, const SegmentKind& kind) {
+  for (int attempt = 1;; ++attempt) {
+    try {
+      if (auto segment = try_open(name, kind)) return std::move(*segment);
+    } catch (const Error& e) {
+      if (e.code() != Status::busy || attempt == kMostAttempts) throw;
+      sched_yield();
+      continue;
+    }
+    throw Error::from_errno(ENOENT,
+                            {.tried = "open " + quoted(kind, name),
+                             .expected = "an object of that name in " + Domain::current().path(),
+                             .hint = "create it first, or use open_or_create"});
+  }
+}
+
+Segment Segment::open_or_create(std::string_view name, const SegmentKind& kind, std::size_t bytes,
+                                Lifetime lifetime, const Format& format) {
+  for (int attempt = 1;; ++attempt) {
+    try {
+      if (auto segment = try_open(name, kind)) return std::move(*segment);
+    } catch (const Error& e) {
+      const bool gone_now = e.code() == Status::stale || e.code() == Status::busy;
+      if (!gone_now || attempt == kMostAttempts) throw;
+      sched_yield();
+      continue;
+    }
+    try {
+      return create(name, kind, bytes, lifetime, format);
+    } catch (const Error& e) {
+      // Somebody else was faster: theirs is opened.
+      if (e.code() != std::errc::file_exists || attempt == kMostAttempts) throw;
+    }
+  }
+}
+
+Segment Segment::from_fd(UniqueFd fd, const SegmentKind& kind) {
+  const std::string what =
+      "the " + std::string(kind.name) + " of descriptor " + std::to_string(fd.get());
+  if (!fd) throw Error::from_errno(EBADF, {.tried = "attach to " + what});
+  check_fixed_size(fd.get(), what);
+  const Stamp stamp = read_stamp(fd.get(), what);
+  check_stamp(stamp, kind, what);
+  Segment segment;
+  segment.in_use_ = FileHold::take(internal::open_anew(fd.get()), kInUseByte, FileHold::Mode::read,
+                                   FileHold::OnFork::keep);
+  segment.stamp_ = stamp;
+  segment.map(fd.get(), stamp.total_size);
+  segment.remember(fd.get());
+  segment.fd_ = std::move(fd);
+  return segment;
+}
+
+bool Segment::remove(std::string_view name) {
+  const std::string file = file_name(name);
+  if (unlinkat(Domain::current().directory(), file.c_str(), 0) == 0) return true;
+  if (errno == ENOENT) return false;
+  throw Error::from_errno(errno, {.tried = "remove \"" + std::string(name) + "\""});
+}
+
+Segment& Segment::operator=(Segment&& other) noexcept {
+  if (this == &other) return *this;
+  leave();
+  mapped_ = std::exchange(other.mapped_, {});
+  stamp_ = other.stamp_;
+  name_ = std::exchange(other.name_, {});
+  fd_ = std::move(other.fd_);
+  in_use_ = std::move(other.in_use_);
+  other.in_use_.reset();
+  device_ = other.device_;
+  inode_ = other.inode_;
+  created_ = other.created_;
+  return *this;
+}
+
+UniqueFd Segment::fd() const {
+  UniqueFd copy(fd_ ? fcntl(fd_.get(), F_DUPFD_CLOEXEC, 0) : -1);
+  if (!fd_) copy = open_file(file_name(name_));
+  struct stat s = {};
+  if (!copy || fstat(copy.get(), &s) != 0 || s.st_ino != inode_ || s.st_dev != device_) {
+    throw Error::from_errno(
+        EBADF, {.tried = "get a descriptor of " + stamp_.kind_name() + " \"" + name_ + "\"",
+                .hint = "the name was removed, or the host closed ours"});
+  }
+  return copy;
+}
+
+bool Segment::is_byte_held(off_t byte) const noexcept {
+  try {
+    if (FileHold::is_held(fd_.get(), byte)) return true;
+  } catch (const Error&) {
+    return true;
+  }
+  // Nobody holds it, if this is still our file and not one that reuses the number.
+  struct stat s = {};
+  return fstat(fd_.get(), &s) != 0 || s.st_ino != inode_ || s.st_dev != device_;
+}
+
+void Segment::map(int fd, std::size_t size) {
+  const int populate = size <= kPopulateUpTo ? MAP_POPULATE : 0;
+  void* const address = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | populate, fd, 0);
+  if (address == MAP_FAILED) {
+    throw Error::from_errno(errno, {.tried = "map " + std::to_string(size) + " bytes",
+                                    .hint = "the address space or a memory limit is used up"});
+  }
+  mapped_ = {static_cast<std::byte*>(address), size};
+  // A refusal only makes core dumps larger.
+  static_cast<void>(madvise(address, size, MADV_DONTDUMP));
+}
+
+void Segment::remember(int fd) {
+  struct stat s = {};
+  if (fstat(fd, &s) != 0) throw Error::from_errno(errno, {.tried = "examine a segment"});
+  device_ = s.st_dev;
+  inode_ = s.st_ino;
+}
+
+void Segment::leave() noexcept {
+  if (mapped_.empty()) return;
+  munmap(mapped_.data(), mapped_.size());
+  mapped_ = {};
+  in_use_.reset();
+  if (name_.empty() || stamp_.lifetime() != Lifetime::while_used) return;
+  try {
+    const std::string file = file_name(name_);
+    const UniqueFd fd = open_file(file);
+    struct stat s = {};
+    if (fd && fstat(fd.get(), &s) == 0 && s.st_ino == inode_ && s.st_dev == device_) {
+      remove_if_unused(file, fd.get());
+    }
+  } catch (const std::exception&) {
+    // The name stays, and is stale: whoever next creates or opens it removes it.
+  }
+}
+
+}  // namespace sluice

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Segment: a piece of memory that several processes see, made, found and validated. The ground of
+// every type in ipc/; users need it only for kinds of their own.
+//
+//   Segment s = Segment::create("orders", kKind, bytes, Lifetime::while_used,
+//                               [&](std::span<std::byte> object) { Ring::format(object, 64); });
+//   Segment t = Segment::open("orders", kKind);           // in another process
+//
+// In memory: the stamp (stamp.h) on the first page, the object from kObjectOffset on, page-aligned.
+//
+// Anonymous segments are memfds, sealed against growing, shrinking and further sealing; threads and
+// forked children share the mapping, other processes get it through a descriptor. Named segments
+// are files `obj-<name>` in the domain (sync/domain.h), mode 0600. They are made in full, then
+// linked to their name: nobody ever sees half of one. "In use" is a read lock on byte kInUseByte,
+// kept by a mapping (sync/file_hold.h) and inherited by forked children.
+//
+// Lifetime::while_used: the last user to leave in good order removes the name; a name whose users
+// were all killed is stale: open() says so and removes it, create() replaces it.
+//
+// Units: bytes. Errors: every call throws Error naming the object; std::errc::file_exists,
+// no_such_file_or_directory, no_space_on_device, file_too_large, and the Statuses stale, mismatch,
+// corrupt, foreign_registry, busy are its codes. A failed creation leaves nothing behind.
+// Threads: calls on different objects may overlap. Processes: all calls may overlap.
+//
+// If a process dies here: during creation nothing is left (the file had no name); while attached
+// the kernel ends its lock; during removal the name is there or is not.
+//
+// Cost: set-up only. The memory is allocated and zeroed when made, so no later access can fail for
+// want of it; excluded from core dumps.
+
+#ifndef SLUICE_IPC_SEGMENT_H_
+#define SLUICE_IPC_SEGMENT_H_
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "sluice/ipc/stamp.h"
+#include "sluice/sync/file_hold.h"
+#include "sluice/sync/unique_fd.h"
+
+namespace sluice {
+
+class Segment {
+ public:
+  /// Read-locked by every process that uses a named segment. Far above any file's size.
+  static constexpr off_t kInUseByte = off_t{1} << 40;
+
+  /// Fills in a new object; the bytes it gets are zero.
+  using Format = std::function<void(std::span<std::byte>)>;
+
+  /// Without a name.
+  static Segment create_anonymous(const SegmentKind& kind, std::size_t bytes, const Format& format);
+
+  /// Under `name`, which must be free: std::errc::file_exists if it is in use.
+  static Segment create(std::string_view name, const SegmentKind& kind, std::size_t bytes,
+                        Lifetime lifetime, const Format& format);
+
+  /// What is there under `name`.
+  static Segment open(std::string_view name, const SegmentKind& kind);
+
+  /// Either; race-free. created() tells which.
+  static Segment open_or_create(std::string_view name, const SegmentKind& kind, std::size_t bytes,
+                                Lifetime lifetime, const Format& format);
+
+  /// From a descriptor that another process sent, or that was inherited across exec.
+  static Segment from_fd(UniqueFd fd, const SegmentKind& kind);
+
+  /// Removes the name, whoever uses it; they go on. False if there is none.
+  static bool remove(std::string_view name);
+
+  Segment(Segment&& other) noexcept { *this = std::move(other); }
+  Segment& operator=(Segment&& other) noexcept;
+  ~Segment() { leave(); }
+
+  /// The object's bytes, without the stamp.
+  [[nodiscard]] std::span<std::byte> object() const noexcept {
+    return mapped_.subspan(kObjectOffset);
+  }
+  [[nodiscard]] const Stamp& stamp() const noexcept { return stamp_; }
+  [[nodiscard]] bool created() const noexcept { return created_; }
+
+  /// Empty for an anonymous segment.
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+  /// A new descriptor of the segment, for another process.
+  [[nodiscard]] UniqueFd fd() const;
+
+  /// Whether a description other than this process's probing one holds `byte`; true if that can't
+  /// be known. For anonymous segments.
+  [[nodiscard]] bool is_byte_held(off_t byte) const noexcept;
+
+ private:
+  Segment() = default;
+
+  static std::optional<Segment> try_open(std::string_view name, const SegmentKind& kind);
+  void map(int fd, std::size_t size);
+  void remember(int fd);
+  void leave() noexcept;
+
+  std::span<std::byte> mapped_;
+  Stamp stamp_ = {};
+  std::string name_;
+  UniqueFd fd_;  // anonymous segments only: their one way to other processes
+  std::optional<internal::FileHold> in_use_;
+  dev_t device_ = 0;
+  ino_t inode_ = 0;
+  bool created_ = false;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_IPC_SEGMENT_H_

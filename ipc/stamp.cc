@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "sluice/ipc/stamp.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstring>
+#include <ostream>
+#include <span>
+#include <sstream>
+
+#include "sluice/ipc/fingerprint.h"
+#include "sluice/sync/domain.h"
+#include "sluice/sync/error.h"
+#include "sluice/sync/participant.h"
+#include "sluice/sync/registry_format.h"
+
+namespace sluice {
+namespace {
+
+constexpr std::uint64_t kMagic = 0x31'65'63'69'75'6c'73;  // "sluice1"
+constexpr std::uint32_t kByteOrder = 0x01020304;
+constexpr std::uint32_t kStampVersion = 1;
+
+std::uint64_t checksum_of(const Stamp& stamp) {
+  const auto bytes = std::as_bytes(std::span(&stamp, 1));
+  return Fnv1a().add(bytes.first(offsetof(Stamp, checksum))).value();
+}
+
+std::string hex(std::uint64_t number) {
+  std::ostringstream out;
+  out << "0x" << std::hex << number;
+  return out.str();
+}
+
+std::string versioned(std::string_view kind, std::uint32_t version, std::uint64_t fingerprint) {
+  return "kind " + std::string(kind) + ", version " + std::to_string(version) + ", type " +
+         hex(fingerprint);
+}
+
+}  // namespace
+
+std::string Stamp::kind_name() const {
+  std::string name(kind.data(), strnlen(kind.data(), kind.size()));
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return std::isprint(c) == 0; }, '?');
+  return name;
+}
+
+Stamp make_stamp(const SegmentKind& kind, Lifetime lifetime, std::size_t total_size) {
+  Stamp stamp = {};
+  stamp.magic = kMagic;
+  stamp.byte_order = kByteOrder;
+  stamp.stamp_version = kStampVersion;
+  kind.name.copy(stamp.kind.data(), stamp.kind.size() - 1);
+  stamp.kind_version = kind.version;
+  stamp.flags = static_cast<std::uint32_t>(lifetime);
+  stamp.fingerprint = kind.fingerprint;
+  stamp.total_size = total_size;
+  stamp.creator_tag = participant::self();
+  stamp.incarnation = Domain::current().incarnation();
+  stamp.creator_pid = getpid();
+  stamp.made_at = std::chrono::duration_cast<std::chrono::seconds>(
+                      std::chrono::system_clock::now().time_since_epoch())
+                      .count();
+  stamp.checksum = checksum_of(stamp);
+  return stamp;
+}
+
+std::string stamp_fault(const Stamp& stamp, std::uint64_t file_size) {
+  if (stamp.magic != kMagic) return "magic number " + hex(stamp.magic) + ": not a sluice segment";
+  if (stamp.byte_order != kByteOrder) return "byte order " + hex(stamp.byte_order);
+  if (stamp.stamp_version != kStampVersion) {
+    return "stamp version " + std::to_string(stamp.stamp_version) + " instead of " +
+           std::to_string(kStampVersion);
+  }
+  if (stamp.checksum != checksum_of(stamp)) return "a checksum that does not fit";
+  if (stamp.total_size != file_size || file_size < kObjectOffset) {
+    return "a size of " + std::to_string(stamp.total_size) + " bytes in a file of " +
+           std::to_string(file_size);
+  }
+  return "";
+}
+
+Stamp read_stamp(int fd, const std::string& object) {
+  struct stat s = {};
+  if (fstat(fd, &s) != 0) throw Error::from_errno(errno, {.tried = "examine " + object});
+  const auto size = static_cast<std::uint64_t>(s.st_size);
+  Stamp stamp = {};
+  if (size < kObjectOffset || !internal::read_at(fd, &stamp, sizeof stamp, 0)) {
+    throw Error(Status::corrupt,
+                {.tried = "attach to " + object,
+                 .expected = "at least " + std::to_string(kObjectOffset) + " bytes",
+                 .found = std::to_string(size) + " bytes",
+                 .hint = "it is no sluice segment, or was truncated; remove it"});
+  }
+  if (std::string fault = stamp_fault(stamp, size); !fault.empty()) {
+    throw Error(Status::corrupt, {.tried = "attach to " + object,
+                                  .expected = "a whole sluice segment",
+                                  .found = std::move(fault),
+                                  .hint = "remove it if nobody uses it"});
+  }
+  return stamp;
+}
+
+void check_stamp(const Stamp& stamp, const SegmentKind& wanted, const std::string& object) {
+  if (stamp.kind_name() != wanted.name || stamp.kind_version != wanted.version ||
+      stamp.fingerprint != wanted.fingerprint) {
+    throw Error(Status::mismatch,
+                {.tried = "attach to " + object,
+                 .expected = versioned(wanted.name, wanted.version, wanted.fingerprint),
+                 .found = versioned(stamp.kind_name(), stamp.kind_version, stamp.fingerprint),
+                 .hint = "use the type and the version of sluice that it was made with"});
+  }
+  Domain& domain = Domain::current();
+  if (stamp.incarnation != domain.incarnation()) {
+    throw Error(Status::foreign_registry,
+                {.tried = "attach to " + object,
+                 .expected = "registry " + hex(domain.incarnation()) + " of " + domain.path(),
+                 .found = "registry " + hex(stamp.incarnation),
+                 .hint = "both processes must use one domain (SLUICE_DOMAIN)"});
+  }
+}
+
+std::ostream& operator<<(std::ostream& out, const Stamp& stamp) {
+  return out << stamp.kind_name() << " version " << stamp.kind_version << ", " << stamp.total_size
+             << " bytes, made by tag " << stamp.creator_tag << " (pid " << stamp.creator_pid << ")"
+             << (stamp.lifetime() == Lifetime::until_removed ? ", until removed" : ", while used");
+}
+
+}  // namespace sluice

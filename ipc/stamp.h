@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Stamp: the first bytes of every segment; they say what it is, so that nobody attaches to
+// something else. Written once, before the segment is published, and never changed.
+//
+//   Stamp stamp = read_stamp(fd, "orders");           // a private copy; throws Error
+//   check_stamp(stamp, expected, "orders");           // throws Error: expected ..., found ...
+//
+// In memory, offset 0 of the segment (bytes; all little-endian):
+//
+//     0 magic u64          8 byte order u32     12 stamp version u32
+//    16 kind char[16]     32 kind version u32   36 flags u32
+//    40 fingerprint u64   48 total size u64     56 incarnation u64
+//    64 creator tag u32   68 creator pid i32    72 made at, seconds since 1970 i64
+//    80 checksum u64 over the 80 bytes before
+//   4096 the object
+//
+// Units: bytes. Errors: Error with Status::corrupt (not a stamp, damaged, or the sizes disagree),
+// mismatch (another kind, version or type) or foreign_registry; each names expected and found.
+// Threads and processes: immutable once published. If a process dies here: the segment was not
+// published yet, and nobody ever sees it. Cost: set-up only.
+
+#ifndef SLUICE_IPC_STAMP_H_
+#define SLUICE_IPC_STAMP_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <iosfwd>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+namespace sluice {
+
+/// Where the object begins: behind the page of the stamp.
+inline constexpr std::size_t kObjectOffset = 4096;
+
+/// What a segment must be for the caller.
+struct SegmentKind {
+  std::string_view name;      ///< "pipe", "value", ...; at most 15 characters
+  std::uint32_t version;      ///< of the kind's own layout
+  std::uint64_t fingerprint;  ///< of the user's type; 0 if there is none
+};
+
+/// How long a named object's name lasts.
+enum class Lifetime : std::uint32_t {
+  while_used = 0,     ///< it goes with the last user
+  until_removed = 1,  ///< it stays, with its data, for a later user
+};
+
+struct Stamp {
+  std::uint64_t magic;
+  std::uint32_t byte_order;
+  std::uint32_t stamp_version;
+  std::array<char, 16> kind;
+  std::uint32_t kind_version;
+  std::uint32_t flags;
+  std::uint64_t fingerprint;
+  std::uint64_t total_size;
+  std::uint64_t incarnation;
+  std::uint32_t creator_tag;
+  std::int32_t creator_pid;
+  std::int64_t made_at;
+  std::uint64_t checksum;
+
+  /// The kind's name, as far as it is printable.
+  [[nodiscard]] std::string kind_name() const;
+  [[nodiscard]] Lifetime lifetime() const { return static_cast<Lifetime>(flags & 1); }
+};
+static_assert(sizeof(Stamp) == 88 && std::is_trivially_copyable_v<Stamp>);
+
+/// A stamp for a new segment of this process, checksum included.
+Stamp make_stamp(const SegmentKind& kind, Lifetime lifetime, std::size_t total_size);
+
+/// What is wrong with the bytes as a stamp of a segment of `file_size` bytes; empty if nothing.
+std::string stamp_fault(const Stamp& stamp, std::uint64_t file_size);
+
+/// Reads and validates the stamp of the file behind `fd`; `object` names it in errors.
+Stamp read_stamp(int fd, const std::string& object);
+
+/// Checks that a valid stamp is what the caller wants, made under this process's registry.
+void check_stamp(const Stamp& stamp, const SegmentKind& wanted, const std::string& object);
+
+std::ostream& operator<<(std::ostream& out, const Stamp& stamp);
+
+}  // namespace sluice
+
+#endif  // SLUICE_IPC_STAMP_H_
