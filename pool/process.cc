@@ -86,20 +86,25 @@ void print_current_exception(const std::string& name) {
                static_cast<int>(getpid()), type.c_str(), text.c_str());
 }
 
-/// Waits for the parent's word that it holds our pidfd; false if the parent is gone.
-bool wait_for_go(int gate) {
-  char go = 0;
-  ssize_t n = 0;
-  do {
-    n = read(gate, &go, 1);
-  } while (n < 0 && errno == EINTR);
-  return n == 1;
+/// Waits for the parent's word that it holds our pidfd; false if the parent is gone. The end of the
+/// gate alone would not tell: a child that another thread forked meanwhile may hold a copy.
+bool wait_for_go(int gate, pid_t parent) {
+  constexpr int kSliceMilliseconds = 50;
+  for (;;) {
+    struct pollfd watched = {.fd = gate, .events = POLLIN, .revents = 0};
+    if (poll(&watched, 1, kSliceMilliseconds) > 0) {
+      char go = 0;
+      const ssize_t n = read(gate, &go, 1);
+      if (n >= 0 || errno != EINTR) return n == 1;
+    }
+    if (getppid() != parent) return false;
+  }
 }
 
-[[noreturn]] void run_child(const std::string& name, const std::function<void()>& body,
-                            std::array<UniqueFd, 2>& gate) {
-  gate[1].reset();  // so that the parent's death closes the last copy
-  if (!wait_for_go(gate[0].get())) _exit(EXIT_FAILURE);
+[[noreturn]] void run_child(const std::string& name, pid_t parent,
+                            const std::function<void()>& body, std::array<UniqueFd, 2>& gate) {
+  gate[1].reset();
+  if (!wait_for_go(gate[0].get(), parent)) _exit(EXIT_FAILURE);
   gate[0].reset();
   prctl(PR_SET_NAME, name.c_str());
   reset_signals();
@@ -172,7 +177,7 @@ void Process::start(const std::function<void()>& body) {
   {
     const BlockSignals blocked;
     pid_ = fork();
-    if (pid_ == 0) run_child(name_, body, gate);
+    if (pid_ == 0) run_child(name_, parent_, body, gate);
   }
   if (pid_ < 0) {
     throw Error::from_errno(errno, {.tried = "start the process \"" + name_ + "\"",
