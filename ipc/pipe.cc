@@ -126,6 +126,8 @@ class PipeChannel {
   /// other way round, and one of the two must notice.
   std::array<std::atomic<Tag>, 2> owner = {};
   std::array<std::atomic<bool>, 2> closed = {};
+  /// Whether a call on the side is under way in this process; PipeEnd::Call and close().
+  std::array<std::atomic<bool>, 2> in_call = {};
 
  private:
   Segment segment_;
@@ -151,6 +153,7 @@ PipeEnd::PipeEnd(PipeEnd&& other) noexcept = default;
 PipeEnd& PipeEnd::operator=(PipeEnd&& other) noexcept {
   if (this == &other) return *this;
   close();
+  if (channel_ != nullptr) end_stream();
   channel_ = std::move(other.channel_);
   side_ = other.side_;
   producer_ = std::move(other.producer_);
@@ -158,13 +161,45 @@ PipeEnd& PipeEnd::operator=(PipeEnd&& other) noexcept {
   return *this;
 }
 
-PipeEnd::~PipeEnd() { close(); }
+PipeEnd::~PipeEnd() {
+  close();
+  if (channel_ != nullptr) end_stream();  // nobody is inside a call any more
+}
+
+PipeEnd::Call::Call(PipeEnd& end) noexcept : end_(end) {
+  if (end_.channel_ == nullptr) return;
+  // Relaxed: ordered before the call's look at `closed` by the barrier; see close().
+  end_.channel_->in_call[index_of(end_.side_)].store(true, std::memory_order_relaxed);
+  RealEnv::light_barrier();
+}
+
+PipeEnd::Call::~Call() {
+  if (end_.channel_ == nullptr) return;
+  // Release: what this call did in the ring comes before a close() that finds no call under way.
+  end_.channel_->in_call[index_of(end_.side_)].store(false, std::memory_order_release);
+  RealEnv::light_barrier();
+  if (end_.closed()) [[unlikely]]
+    end_.end_stream();
+}
 
 void PipeEnd::close() noexcept {
   if (channel_ == nullptr) return;
+  const std::size_t side = index_of(side_);
   // Sequentially consistent: see PipeChannel::owner.
-  if (channel_->closed[index_of(side_)].exchange(true)) return;
+  if (channel_->closed[side].exchange(true)) return;
+  channel_->notify_all();
+  // The end may be taken over as soon as its word says closed, so not while another thread is at
+  // work in the ring. The heavy barrier pairs with the light ones of Call: either we see its flag,
+  // or it sees ours, when it begins or when it ends.
+  const bool nobody_inside = RealEnv::heavy_barrier() &&
+                             // Acquire: pairs with the release in ~Call().
+                             !channel_->in_call[side].load(std::memory_order_acquire);
+  if (nobody_inside) end_stream();
+}
+
+void PipeEnd::end_stream() noexcept {
   const Tag me = participant::self_if_attached();
+  // Sequentially consistent: see PipeChannel::owner.
   if (me != participant::kNobody && channel_->owner[index_of(side_)].load() == me) {
     channel_->change_end(side_, {EndState::open, me}, {EndState::closed, me});
   } else {
@@ -345,13 +380,18 @@ Status Sender::send_record(std::uint32_t type, std::span<const std::byte> payloa
 }
 
 Status Sender::try_send_record(std::uint32_t type, std::span<const std::byte> payload) {
+  const Call call(*this);
   if (!is_mine()) [[unlikely]] {
     if (const Status s = claim(); s != Status::ok) return s;
   }
   const Status status = write(type, payload);
-  if (status != Status::full || !should_look_at_peer()) return status;
+  return status == Status::full ? peer_or(Status::full) : status;
+}
+
+Status Sender::peer_or(Status otherwise) noexcept {
+  if (!should_look_at_peer()) return otherwise;
   const Status peer = peer_status();
-  return peer == Status::ok ? Status::full : peer;
+  return peer == Status::ok ? otherwise : peer;
 }
 
 Status Receiver::peek(ByteRing::Record& record) noexcept {
@@ -377,6 +417,10 @@ Status Receiver::try_for_message(ByteRing::Record& record) {
 }
 
 Status Receiver::wait_for_message(ByteRing::Record& record, Deadline deadline) {
+  if (deadline.is_now()) {
+    const Status found = try_for_message(record);
+    return found == Status::empty ? Status::timeout : found;
+  }
   if (!is_mine()) [[unlikely]] {
     if (const Status s = claim(); s != Status::ok) return s;
   }
@@ -424,6 +468,7 @@ Status Receiver::take(Status found, const ByteRing::Record& record, ValueRoom ro
 }
 
 RecvResult Receiver::recv_into(std::span<std::byte> room, Deadline deadline) {
+  const Call call(*this);
   ByteRing::Record record;
   const Status status = wait_for_message(record, deadline);
   if (status != Status::ok) return {status, 0};
@@ -434,11 +479,13 @@ RecvResult Receiver::recv_into(std::span<std::byte> room, Deadline deadline) {
 }
 
 bool Receiver::poll(Deadline deadline) {
+  const Call call(*this);
   ByteRing::Record record;
   return wait_for_message(record, deadline) != Status::timeout;
 }
 
 Status Receiver::skip() {
+  const Call call(*this);
   ByteRing::Record record;
   const Status status = try_for_message(record);
   if (status == Status::ok) release();

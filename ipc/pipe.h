@@ -36,8 +36,11 @@
 //
 // Threads and processes: each end is used by one thread at a time, the two ends overlap freely;
 // close() may be called from any thread and wakes who waits there. An end belongs to the process
-// that first uses it. After a fork, copies that were inherited and never used do not count: nobody
-// has to close "the other end", and closing an unused copy changes nothing for who uses it.
+// that first uses it. After a fork, copies that were inherited and never used do not count: no
+// child has to close "the other end", and closing an unused copy changes nothing for who uses it.
+// The process that made the pipe may itself use an end for the first time as long as it has not
+// closed its own copy: so it closes the copy of an end that it left to a child, lest it wait for
+// itself if the child dies before its first use.
 //
 // If a process dies here: sending is committed by one store (byte_ring.h); what was committed is
 // received, what was not does not exist. recv acknowledges before it returns: a receiver killed
@@ -53,10 +56,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
+#include <functional>
 #include <iosfwd>
 #include <memory>
 #include <optional>
+#include <ranges>
 #include <span>
 #include <string>
 #include <string_view>
@@ -78,11 +82,19 @@ namespace internal {
 class PipeChannel;
 enum class PipeSide : std::uint8_t;
 
-/// What may be sent as a value: bytes that mean the same in another process.
 template <class T>
-concept PipeValue = std::is_trivially_copyable_v<T> && !std::is_pointer_v<T> &&
-                    !std::is_convertible_v<const T&, std::string_view> &&
-                    !std::is_convertible_v<const T&, std::span<const std::byte>>;
+inline constexpr bool kIsReference = false;
+template <class T>
+inline constexpr bool kIsReference<std::reference_wrapper<T>> = true;
+
+/// What may be sent as a value: bytes that mean the same in another process. Pointers and views are
+/// refused; a struct of yours that holds one can't be.
+template <class T>
+concept PipeValue =
+    std::is_trivially_copyable_v<T> && !std::is_pointer_v<T> && !std::is_member_pointer_v<T> &&
+    !std::is_null_pointer_v<T> && !kIsReference<T> && !std::ranges::enable_view<T> &&
+    !std::ranges::enable_borrowed_range<T> && !std::is_convertible_v<const T&, std::string_view> &&
+    !std::is_convertible_v<const T&, std::span<const std::byte>>;
 
 /// Record type of a value in the byte ring; plain bytes have type 0.
 template <class T>
@@ -120,6 +132,19 @@ class PipeEnd {
   ~PipeEnd();
 
   /// True if this process has claimed this end and not closed it: then the ring may be used.
+  /// A call on this end under way. close() by another thread leaves to it what must not happen
+  /// while it works in the ring.
+  class Call {
+   public:
+    explicit Call(PipeEnd& end) noexcept;
+    Call(const Call&) = delete;
+    Call& operator=(const Call&) = delete;
+    ~Call();
+
+   private:
+    PipeEnd& end_;
+  };
+
   [[nodiscard]] bool is_mine() const noexcept;
   /// Makes this end this process's: ok, busy, closed, corrupt. Throws Error if the process can't
   /// become a participant.
@@ -138,6 +163,9 @@ class PipeEnd {
   [[nodiscard]] bool should_look_at_peer() noexcept { return ++fruitless_ % kLooks == 0; }
 
   static constexpr std::uint32_t kLooks = 1024;
+
+  /// Says in the end's word that it is closed, if it is this process's.
+  void end_stream() noexcept;
 
   std::shared_ptr<PipeChannel> channel_;
   std::uint32_t fruitless_ = 0;
@@ -194,6 +222,8 @@ class Sender : public internal::PipeEnd {
   Status send_record(std::uint32_t type, std::span<const std::byte> payload, Deadline deadline);
   Status try_send_record(std::uint32_t type, std::span<const std::byte> payload);
   Status write(std::uint32_t type, std::span<const std::byte> payload) noexcept;
+  /// Every so often the peer's state, if it has ended; `otherwise` else.
+  Status peer_or(Status otherwise) noexcept;
 };
 
 /// How recv_into() ended.
@@ -275,12 +305,14 @@ class Receiver : public internal::PipeEnd {
 
   template <class Room>
   Status wait_and_take(Room&& room, Deadline deadline) {
+    const Call call(*this);
     ByteRing::Record record;
     const Status found = wait_for_message(record, deadline);
     return take(found, record, room);
   }
   template <class Room>
   Status try_and_take(Room&& room) {
+    const Call call(*this);
     ByteRing::Record record;
     const Status found = try_for_message(record);
     return take(found, record, room);

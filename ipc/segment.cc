@@ -315,8 +315,7 @@ Segment& Segment::operator=(Segment&& other) noexcept {
 UniqueFd Segment::fd() const {
   UniqueFd copy(fd_ ? fcntl(fd_.get(), F_DUPFD_CLOEXEC, 0) : -1);
   if (!fd_) copy = open_file(file_name(name_));
-  struct stat s = {};
-  if (!copy || fstat(copy.get(), &s) != 0 || s.st_ino != inode_ || s.st_dev != device_) {
+  if (!copy || !is_ours(copy.get())) {
     throw Error::from_errno(
         EBADF, {.tried = "get a descriptor of " + stamp_.kind_name() + " \"" + name_ + "\"",
                 .hint = "the name was removed, or the host closed ours"});
@@ -331,8 +330,12 @@ bool Segment::is_byte_held(off_t byte) const noexcept {
     return true;
   }
   // Nobody holds it, if this is still our file and not one that reuses the number.
+  return !is_ours(fd_.get());
+}
+
+bool Segment::is_ours(int fd) const noexcept {
   struct stat s = {};
-  return fstat(fd_.get(), &s) != 0 || s.st_ino != inode_ || s.st_dev != device_;
+  return fstat(fd, &s) == 0 && s.st_ino == inode_ && s.st_dev == device_;
 }
 
 void Segment::map(int fd, std::size_t size) {
@@ -359,12 +362,14 @@ void Segment::leave() noexcept {
   munmap(mapped_.data(), mapped_.size());
   mapped_ = {};
   in_use_.reset();
+  // If the host has closed our descriptor, its number may be somebody else's: not ours to close.
+  if (fd_ && !is_ours(fd_.get())) static_cast<void>(fd_.release());
+  fd_.reset();
   if (name_.empty() || stamp_.lifetime() != Lifetime::while_used) return;
   try {
     const std::string file = file_name(name_);
     const UniqueFd fd = open_file(file);
-    struct stat s = {};
-    if (fd && fstat(fd.get(), &s) == 0 && s.st_ino == inode_ && s.st_dev == device_) {
+    if (fd && is_ours(fd.get())) {
       remove_if_unused(file, fd.get());
     }
   } catch (const std::exception&) {

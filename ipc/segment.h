@@ -103,6 +103,7 @@ class Segment {
   static std::optional<Segment> try_open(std::string_view name, const SegmentKind& kind);
   void map(int fd, std::size_t size);
   void remember(int fd);
+  [[nodiscard]] bool is_ours(int fd) const noexcept;
   void leave() noexcept;
 
   std::span<std::byte> mapped_;

@@ -50,24 +50,13 @@ Chosen& chosen() {
   return c;
 }
 
-std::string path_for(std::string_view name) {
-  std::string path = "/dev/shm/sluice-" + std::to_string(geteuid());
-  if (name.empty()) return path;
-  if (!is_valid_name(name)) {
-    throw Error::from_errno(EINVAL, {.tried = "choose the domain \"" + std::string(name) + "\"",
-                                     .expected = "1 to 200 of A-Z a-z 0-9 _ . -, no dot in front",
-                                     .hint = "correct SLUICE_DOMAIN or the name given"});
-  }
-  return path + "-" + std::string(name);
-}
-
-std::string current_path() {
+std::string use_current_path() {
   Chosen& c = chosen();
-  const std::lock_guard lock(c.mutex);
-  c.used = true;
-  if (c.name) return path_for(*c.name);
-  const char* const from_environment = secure_getenv("SLUICE_DOMAIN");
-  return path_for(from_environment == nullptr ? "" : from_environment);
+  {
+    const std::lock_guard lock(c.mutex);
+    c.used = true;
+  }
+  return Domain::current_path();
 }
 
 }  // namespace
@@ -82,26 +71,49 @@ bool is_valid_name(std::string_view name) noexcept {
 }
 
 Domain& Domain::current() {
-  static Domain& domain = *new Domain(current_path());  // never destroyed, as above
+  static Domain& domain = *new Domain(use_current_path());  // never destroyed, as above
   return domain;
 }
 
+std::string Domain::path_of(std::string_view name) {
+  std::string path = "/dev/shm/sluice-" + std::to_string(geteuid());
+  if (name.empty()) return path;
+  if (!is_valid_name(name)) {
+    throw Error::from_errno(EINVAL, {.tried = "choose the domain \"" + std::string(name) + "\"",
+                                     .expected = "1 to 200 of A-Z a-z 0-9 _ . -, no dot in front",
+                                     .hint = "correct SLUICE_DOMAIN or the name given"});
+  }
+  return path + "-" + std::string(name);
+}
+
+std::string Domain::current_path() {
+  Chosen& c = chosen();
+  const std::lock_guard lock(c.mutex);
+  if (c.name) return path_of(*c.name);
+  const char* const from_environment = secure_getenv("SLUICE_DOMAIN");
+  return path_of(from_environment == nullptr ? "" : from_environment);
+}
+
 void Domain::choose(std::string_view name) {
-  static_cast<void>(path_for(name));
+  static_cast<void>(path_of(name));
   Chosen& c = chosen();
   const std::lock_guard lock(c.mutex);
   if (c.used) throw std::logic_error("sluice: the domain is chosen before its first use");
   c.name = std::string(name);
 }
 
-Domain::Domain(std::string path) : path_(std::move(path)) {
+Domain::Domain(std::string path, Access access) : path_(std::move(path)), access_(access) {
   open_directory();
-  if (faccessat(directory_.get(), kRegistryName, F_OK, 0) != 0) create_registry();
+  if (access_ == Access::use && faccessat(directory_.get(), kRegistryName, F_OK, 0) != 0) {
+    create_registry();
+  }
   read_header();
 }
 
+int Domain::open_mode() const noexcept { return access_ == Access::use ? O_RDWR : O_RDONLY; }
+
 void Domain::open_directory() {
-  if (mkdir(path_.c_str(), 0700) != 0 && errno != EEXIST) {
+  if (access_ == Access::use && mkdir(path_.c_str(), 0700) != 0 && errno != EEXIST) {
     throw Error::from_errno(
         errno, {.tried = "create the domain directory " + path_,
                 .hint = "/dev/shm must be a tmpfs in which this user may create a directory"});
@@ -208,7 +220,8 @@ int Domain::directory() {
 }
 
 UniqueFd Domain::open_registry() {
-  UniqueFd fd(openat(directory(), kRegistryName, O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+  UniqueFd fd(
+      openat(directory(), kRegistryName, open_mode() | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!fd) {
     throw Error::from_errno(errno, {.tried = "open the registry in " + path_,
                                     .hint = "was the directory cleaned while in use?"});
@@ -218,7 +231,7 @@ UniqueFd Domain::open_registry() {
 
 UniqueFd Domain::open_live_file(int index) {
   const std::string name = live_name(index);
-  UniqueFd fd(openat(directory(), name.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+  UniqueFd fd(openat(directory(), name.c_str(), open_mode() | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!fd || !is_live_file(fd.get(), index)) {
     throw Error(Status::foreign_registry, {.tried = "open " + path_ + "/" + name,
                                            .expected = "the file that the registry names",

@@ -53,8 +53,20 @@ class Domain {
   /// Chooses the domain before anything has used it; throws std::logic_error afterwards.
   static void choose(std::string_view name);
 
-  /// Opens or creates the domain in `path`; for tools that look at domains other than their own.
-  explicit Domain(std::string path);
+  /// Where the domain called `name` lies, or if that is empty the user's own. Throws Error if
+  /// `name` can't name a domain.
+  [[nodiscard]] static std::string path_of(std::string_view name);
+
+  /// The path that current() uses or would use; opens and decides nothing.
+  [[nodiscard]] static std::string current_path();
+
+  enum class Access : std::uint8_t {
+    use,   ///< created if absent
+    look,  ///< Error if absent; files are opened for reading only
+  };
+
+  /// The domain in `path`; for tools that look at domains other than their own.
+  explicit Domain(std::string path, Access access = Access::use);
 
   Domain(const Domain&) = delete;
   Domain& operator=(const Domain&) = delete;
@@ -88,12 +100,14 @@ class Domain {
     std::array<std::uint64_t, kLiveFiles> live_inodes;
   };
 
+  [[nodiscard]] int open_mode() const noexcept;
   void open_directory();
   void create_registry();
   Header make_header();
   void read_header();
 
   std::string path_;
+  Access access_;
   std::mutex mutex_;  // guards directory_
   UniqueFd directory_;
   dev_t device_ = 0;

@@ -15,7 +15,7 @@
 //   +------------------------------------------+---------+---------+
 //   | epoch, one up per notification of a sleeper | fence   | waiting |
 //   +------------------------------------------+---------+---------+
-//   waiting: set by a waiter before its last look, cleared by a notifier that found nobody asleep
+//   waiting: set by a waiter before its last look, cleared by a notifier that wakes everybody
 //   fence:   set for good by a waiter whose kernel refuses membarrier(2)
 //
 // Units: Deadline. Errors: await() returns ok, timeout, or what `still_hopeful` said.
@@ -27,7 +27,8 @@
 // barrier puts a full barrier into the notifier's instruction stream. Either that point lies after
 // the notifier's change: then the waiter's look sees the change; or before it: then the notifier's
 // look, later still, sees `waiting`, bumps the epoch, and the futex refuses to sleep or is woken.
-// Clearing `waiting` changes the word as well, so a waiter that had set it before cannot sleep on.
+// `waiting` is cleared only together with a new epoch and before everybody is woken, so nobody who
+// had set it sleeps on.
 //
 // If a process dies here: a killed waiter leaves at most `waiting` set, which costs one needless
 // wake call; a notifier killed between its change and its wake call leaves sleepers to the end of
@@ -66,10 +67,10 @@ class BasicEventCount {
   static constexpr int kSpinLooks = 1000;
 
   /// Wakes one sleeper, if somebody may sleep. Call after the change it tells of.
-  void notify_one() noexcept { notify(1); }
+  void notify_one() noexcept { notify(false); }
 
   /// Wakes all sleepers, if somebody may sleep. Call after the change it tells of.
-  void notify_all() noexcept { notify(INT_MAX); }
+  void notify_all() noexcept { notify(true); }
 
   /// Announces a waiter. Look at the condition after this call and before sleep().
   [[nodiscard]] Key announce() noexcept {
@@ -94,11 +95,7 @@ class BasicEventCount {
   template <class Ready, class StillHopeful>
   Status await(Deadline deadline, Ready ready, StillHopeful still_hopeful) {
     if (ready()) return Status::ok;
-    if (deadline.is_now()) {
-      const Status s = still_hopeful();
-      if (ready()) return Status::ok;
-      return s != Status::ok ? s : Status::timeout;
-    }
+    if (deadline.is_now()) return Status::timeout;
     if (spin(ready)) return Status::ok;
     for (auto slice = kFirstSlice;; slice = std::min(2 * slice, kLongestSlice)) {
       const Key key = announce();
@@ -122,29 +119,39 @@ class BasicEventCount {
   static constexpr std::uint32_t kWaiting = 1;
   static constexpr std::uint32_t kFence = 2;
   static constexpr std::uint32_t kEpoch = 4;
+  /// Against a word that somebody keeps changing: sleepers then notice at the end of their slice.
+  static constexpr int kMostAttempts = 1000;
 
-  void notify(int count) noexcept {
+  void notify(bool everybody) noexcept {
     Env::light_barrier();
     // Relaxed: the barrier above keeps it behind the caller's change; see "no wake-up is lost".
-    const std::uint32_t word = Env::load(word_, std::memory_order_relaxed);
-    if ((word & (kWaiting | kFence)) != 0) [[unlikely]]
-      notify_slowly(count, word);
-  }
-
-  void notify_slowly(int count, std::uint32_t word) noexcept {
+    std::uint32_t word = Env::load(word_, std::memory_order_relaxed);
+    if ((word & (kWaiting | kFence)) == 0) [[likely]]
+      return;
     if ((word & kFence) != 0) {
       Env::fence();
       // Relaxed: the fence pairs with the one in announce().
       word = Env::load(word_, std::memory_order_relaxed);
     }
-    if ((word & kWaiting) == 0) return;
-    // Relaxed: the sleeper learns of the change through the condition's own words.
-    word = Env::fetch_add(word_, kEpoch, std::memory_order_relaxed) + kEpoch;
-    if (Env::futex_wake(word_, count) < count) {
-      // Everybody asleep has been woken. Relaxed: whoever announced itself meanwhile either changed
-      // the word, and this fails, or finds its key outdated and looks again.
-      Env::cas(word_, word, word & ~kWaiting, std::memory_order_relaxed);
+    if ((word & kWaiting) != 0) wake(everybody);
+  }
+
+  void wake(bool everybody) noexcept {
+    if (!everybody) {
+      // Relaxed: the sleeper learns of the change through the condition's own words.
+      Env::fetch_add(word_, kEpoch, std::memory_order_relaxed);
+      // The bit stays, since others may be asleep.
+      if (Env::futex_wake(word_, 1) > 0) return;
     }
+    // Bumping the epoch and clearing the bit in one step, before the wake call: who announced
+    // itself earlier is asleep and gets woken, or holds an outdated key; who does later sets the
+    // bit again.
+    std::uint32_t word = Env::load(word_, std::memory_order_relaxed);  // relaxed: the swap decides
+    for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
+      // Relaxed, as the addition above.
+      if (Env::cas(word_, word, (word + kEpoch) & ~kWaiting, std::memory_order_relaxed)) break;
+    }
+    Env::futex_wake(word_, INT_MAX);
   }
 
   template <class Ready>

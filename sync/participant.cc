@@ -228,6 +228,16 @@ Liveness probe(Tag tag) noexcept {
   return Liveness::unknown;
 }
 
+Liveness probe(Domain& domain, Tag tag) noexcept {
+  if (tag == kNobody) return Liveness::dead;
+  try {
+    const UniqueFd fd = domain.open_live_file(live_file_of(tag));
+    return FileHold::is_held(fd.get(), live_byte_of(tag)) ? Liveness::alive : Liveness::dead;
+  } catch (const std::exception&) {
+    return Liveness::unknown;
+  }
+}
+
 void leave() noexcept {
   const Tag tag = self_if_attached();
   if (tag == kNobody) return;

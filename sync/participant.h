@@ -76,6 +76,10 @@ inline constexpr Tag kNobody = 0;
 /// Whether the participant lives. kNobody and tags never given out are dead.
 [[nodiscard]] Liveness probe(Tag tag) noexcept;
 
+/// The same for a participant of any domain, for tools: opens the file to ask anew each time, and
+/// never attaches.
+[[nodiscard]] Liveness probe(Domain& domain, Tag tag) noexcept;
+
 /// Notes that this process is about to end in good order, so that its peers see a closed stream
 /// instead of a death. Called by exit(3) and by a Process whose callable returns; idempotent.
 void leave() noexcept;
