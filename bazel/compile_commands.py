@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes compile_commands.json for clangd and other editors: bazel/compile_commands.py [--config=...] [TARGET...]
+"""Writes compile_commands.json, for clangd: bazel/compile_commands.py [--config=...] [TARGET...]
 
-Asks Bazel how it would compile each file of the targets (default: //...), after making it lay out the headers under
-their sluice/... names. Paths go through the bazel-out link of the tree, so they hold until the next `bazel clean`.
+Asks Bazel how it would compile each file of the targets (default: //...), after making it lay out
+the headers under their sluice/... names. Paths go through the tree's link bazel-out, so they hold
+until the next `bazel clean`.
 """
 
 import json
@@ -18,7 +19,8 @@ NOT_FOR_CLANG = {"-fno-canonical-system-headers", "-Wno-free-nonheap-object"}
 
 
 def bazel(*arguments):
-    return subprocess.run([ROOT / "bazelw", *arguments], cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
+    command = [ROOT / "bazelw", *arguments]
+    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
 
 
 def entry(arguments):

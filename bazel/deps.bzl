@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The libraries of other people that sluice's optional targets, tests and benchmarks use.
 
-Repositories and targets are named as the Bazel Central Registry names them, so that the same BUILD files serve
-WORKSPACE and MODULE.bazel. Here each is the system's library: headers under /usr/include are built-in include
-paths of the compiler, so a target carries its link options and nothing else, and no action's sandbox holds
-thousands of headers. A repository that the caller declared earlier stays as it is. Each is looked at only when a
-target needs it: who depends on @sluice//ipc:pipe needs none of them.
+Repositories and targets are named as the Bazel Central Registry names them, so that the same BUILD
+files serve WORKSPACE and MODULE.bazel. Here each is the system's library: its headers lie where the
+compiler looks anyway, so a target carries link options and nothing else, and no action's sandbox
+holds thousands of headers. A repository that the caller declared earlier stays as it is. Each is
+looked at only when a target needs it: who depends on @sluice//ipc:pipe needs none.
 """
 
 # name: what to look for, the Debian package that has it, and the targets with what they link.
@@ -66,8 +66,8 @@ _INCLUDE_DIRECTORIES = ["/usr/include", "/usr/local/include"]
 def _system_library_impl(ctx):
     found = [d for d in _INCLUDE_DIRECTORIES if ctx.path(d + "/" + ctx.attr.header).exists]
     if not found:
-        fail(("\n\n@%s is the system's library, and its header <%s> is not in %s.\n" +
-              "On Debian 12: apt-get install %s    (./bazelw installs all that sluice needs)\n") %
+        fail(("\n\n@%s is the system's library, and there is no <%s> in %s.\n" +
+              "On Debian 12: apt-get install %s   (sluice's ./bazelw installs all it needs)\n") %
              (ctx.name, ctx.attr.header, " or ".join(_INCLUDE_DIRECTORIES), ctx.attr.package))
     lines = ['package(default_visibility = ["//visibility:public"])']
     for target, linkopts in ctx.attr.targets.items():

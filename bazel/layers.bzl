@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may use whom: the one table, read by sluice_library (deps) and by tests/headers/lint.py (includes).
+"""Who may use whom: read by sluice_library (deps) and by tests/headers/lint.py (includes).
 
-Keep it a plain literal: the lint parses it.
+A plain literal: the lint parses it.
 """
 
 # Folder: the other folders whose headers it may use. An include points down. A folder that is not

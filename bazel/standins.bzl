@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stand-ins for three repositories that Debian's Bazel 4.2.3 would otherwise fetch from the network.
+"""Stand-ins for three repositories that Debian's Bazel 4.2.3 would fetch from the network.
 
-Only a workspace that is built with that Bazel calls this: ours, and examples/consumer. The rules write their
-own files, so that they work from any workspace. A consumer with a newer Bazel has the real repositories.
+Only a workspace that is built with that Bazel calls this: ours, and examples/consumer. The rules
+write their own files, so that they work from any workspace. A newer Bazel has the real ones.
 """
 
 _RULES_CC_DEFS = """\

@@ -73,10 +73,14 @@ class PipeChannel {
                                     .expected = "room for a pipe",
                                     .found = std::to_string(segment_.object().size()) + " bytes"});
     }
+    capacity_ = ByteRing::capacity(ring());
+    max_message_ = ByteRing::max_record(ring());
   }
 
   [[nodiscard]] const Segment& segment() const { return segment_; }
   [[nodiscard]] PipeControl& control() { return *control_; }
+  [[nodiscard]] std::size_t capacity() const { return capacity_; }
+  [[nodiscard]] std::size_t max_message() const { return max_message_; }
   [[nodiscard]] std::span<std::byte> ring() const {
     return segment_.object().subspan(kPipeRingOffset);
   }
@@ -132,6 +136,9 @@ class PipeChannel {
  private:
   Segment segment_;
   PipeControl* control_;
+  // Checked once and kept: the words in memory may be anything by the next time.
+  std::size_t capacity_ = 0;
+  std::size_t max_message_ = 0;
   Tag made_by_;
   std::array<std::optional<FileHold>, 2> offers_;
   std::array<std::atomic<bool>, 2> offer_dropped_ = {};
@@ -191,7 +198,7 @@ void PipeEnd::close() noexcept {
   // The end may be taken over as soon as its word says closed, so not while another thread is at
   // work in the ring. The heavy barrier pairs with the light ones of Call: either we see its flag,
   // or it sees ours, when it begins or when it ends.
-  const bool nobody_inside = RealEnv::heavy_barrier() &&
+  const bool nobody_inside = RealEnv::heavy_barrier_within_process() &&
                              // Acquire: pairs with the release in ~Call().
                              !channel_->in_call[side].load(std::memory_order_acquire);
   if (nobody_inside) end_stream();
@@ -272,16 +279,30 @@ Status PipeEnd::peer_status() const noexcept {
 Status PipeEnd::status() noexcept {
   if (closed()) return Status::closed;
   const Status peer = peer_status();
-  if (peer != Status::ok && is_mine() && consumer_ && consumer_->try_peek()) return Status::ok;
+  if (peer == Status::ok || side_ == PipeSide::sender) return peer;
+  try {
+    // A reader of its own, which takes nothing: this end may not have been used yet.
+    return ByteRing::Consumer(channel_->ring()).try_peek() ? Status::ok : peer;
+  } catch (const Error&) {
+    return Status::corrupt;
+  }
+}
+
+Status PipeEnd::peer_or(Status otherwise) noexcept {
+  if (++fruitless_ % kLooks != 0) return otherwise;
+  return ended_or(peer_status(), otherwise);
+}
+
+Status PipeEnd::ended_or(Status peer, Status otherwise) noexcept {
+  if (peer == Status::ok) return otherwise;
+  fruitless_ = kLooks - 1;  // an end that was seen is looked at again at once
   return peer;
 }
 
-std::size_t PipeEnd::capacity() const {
-  return channel_ == nullptr ? 0 : ByteRing::capacity(channel_->ring());
-}
+std::size_t PipeEnd::capacity() const { return channel_ == nullptr ? 0 : channel_->capacity(); }
 
 std::size_t PipeEnd::max_message() const {
-  return channel_ == nullptr ? 0 : ByteRing::max_record(channel_->ring());
+  return channel_ == nullptr ? 0 : channel_->max_message();
 }
 
 UniqueFd PipeEnd::fd() const {
@@ -375,7 +396,7 @@ Status Sender::send_record(std::uint32_t type, std::span<const std::byte> payloa
     const Status waited =
         channel_->control().space.await(deadline, ready, [&] { return peer_status(); });
     if (closed()) return Status::closed;
-    if (waited != Status::ok) return waited;
+    if (waited != Status::ok) return waited == Status::timeout ? waited : ended_or(waited, waited);
   }
 }
 
@@ -386,12 +407,6 @@ Status Sender::try_send_record(std::uint32_t type, std::span<const std::byte> pa
   }
   const Status status = write(type, payload);
   return status == Status::full ? peer_or(Status::full) : status;
-}
-
-Status Sender::peer_or(Status otherwise) noexcept {
-  if (!should_look_at_peer()) return otherwise;
-  const Status peer = peer_status();
-  return peer == Status::ok ? otherwise : peer;
 }
 
 Status Receiver::peek(ByteRing::Record& record) noexcept {
@@ -407,10 +422,9 @@ Status Receiver::try_for_message(ByteRing::Record& record) {
   }
   const Status status = peek(record);
   if (status != Status::empty) return status;
-  Status peer = Status::ok;
-  if (channel_->end(PipeSide::sender).state == EndState::closed) peer = Status::closed;
-  if (should_look_at_peer()) peer = peer_status();
-  if (peer == Status::ok) return Status::empty;
+  const bool closed_by_peer = channel_->end(PipeSide::sender).state == EndState::closed;
+  const Status peer = closed_by_peer ? Status::closed : peer_or(Status::empty);
+  if (peer == Status::empty) return peer;
   // The peer's last message was committed before it closed or died: looked for after that is known.
   const Status again = peek(record);
   return again == Status::empty ? peer : again;
@@ -434,7 +448,8 @@ Status Receiver::wait_for_message(ByteRing::Record& record, Deadline deadline) {
   const Status waited =
       channel_->control().data.await(deadline, ready, [&] { return peer_status(); });
   if (closed()) return Status::closed;
-  return waited == Status::ok ? status : waited;
+  if (waited == Status::ok) return status;
+  return waited == Status::timeout ? waited : ended_or(waited, waited);
 }
 
 void Receiver::release() noexcept {

@@ -158,9 +158,11 @@ class PipeEnd {
     return end;
   }
   [[nodiscard]] Status peer_status() const noexcept;
-  /// Whether a try_ call that finds nothing to do should look at the peer: every so often, so that
-  /// who only polls learns of a death as well.
-  [[nodiscard]] bool should_look_at_peer() noexcept { return ++fruitless_ % kLooks == 0; }
+  /// For a call that finds nothing to do: `otherwise`, or how the stream has ended. Looks at the
+  /// peer every so often, so that who only polls learns of a death as well.
+  Status peer_or(Status otherwise) noexcept;
+  /// `otherwise` if `peer` is ok; else `peer`, remembered as an end that was seen.
+  Status ended_or(Status peer, Status otherwise) noexcept;
 
   static constexpr std::uint32_t kLooks = 1024;
 
@@ -168,7 +170,7 @@ class PipeEnd {
   void end_stream() noexcept;
 
   std::shared_ptr<PipeChannel> channel_;
-  std::uint32_t fruitless_ = 0;
+  std::uint32_t fruitless_ = 0;  // calls in a row, about, that found nothing to do
   PipeSide side_;
   // The one that this side needs, from its first use on.
   std::optional<ByteRing::Producer> producer_;
@@ -222,8 +224,6 @@ class Sender : public internal::PipeEnd {
   Status send_record(std::uint32_t type, std::span<const std::byte> payload, Deadline deadline);
   Status try_send_record(std::uint32_t type, std::span<const std::byte> payload);
   Status write(std::uint32_t type, std::span<const std::byte> payload) noexcept;
-  /// Every so often the peer's state, if it has ended; `otherwise` else.
-  Status peer_or(Status otherwise) noexcept;
 };
 
 /// How recv_into() ended.

@@ -12,6 +12,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <limits>
 
 #include "sluice/sync/domain.h"
 #include "sluice/sync/error.h"
@@ -130,8 +131,14 @@ bool link_to(int fd, const std::string& file, const std::string& what) {
   throw Error::from_errno(errno, {.tried = "name " + what, .hint = "/proc must be mounted"});
 }
 
-std::size_t total_size(std::size_t bytes) {
+std::size_t total_size(std::size_t bytes, const std::string& what) {
   constexpr std::size_t kPage = 4096;
+  constexpr std::size_t kMost = std::numeric_limits<off_t>::max() - kObjectOffset - kPage;
+  if (bytes > kMost) {
+    throw Error::from_errno(EFBIG, {.tried = "create " + what,
+                                    .expected = "at most " + std::to_string(kMost) + " bytes",
+                                    .found = std::to_string(bytes)});
+  }
   return kObjectOffset + (bytes + kPage - 1) / kPage * kPage;
 }
 
@@ -156,7 +163,7 @@ void check_fixed_size(int fd, const std::string& what) {
 Segment Segment::create_anonymous(const SegmentKind& kind, std::size_t bytes,
                                   const Format& format) {
   const std::string what = "an anonymous " + std::string(kind.name);
-  const std::size_t size = total_size(bytes);
+  const std::size_t size = total_size(bytes, what);
   UniqueFd fd(
       memfd_create(("sluice-" + std::string(kind.name)).c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd) throw Error::from_errno(errno, {.tried = "create " + what});
@@ -179,7 +186,7 @@ Segment Segment::create(std::string_view name, const SegmentKind& kind, std::siz
                         Lifetime lifetime, const Format& format) {
   const std::string file = file_name(name);
   const std::string what = quoted(kind, name);
-  const std::size_t size = total_size(bytes);
+  const std::size_t size = total_size(bytes, what);
   UniqueFd fd = open_unnamed(what);
   allocate(fd.get(), size, what);
   Segment segment;

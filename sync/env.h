@@ -78,6 +78,17 @@ struct RealEnv {
   /// False if the kernel refuses: then the other side must be told to use a full fence.
   static bool heavy_barrier() noexcept;
 
+  /// heavy_barrier() for a pair whose fast side is another thread of this process: where the
+  /// process is not registered, that side's light_barrier() is a fence, and so is this one.
+  static bool heavy_barrier_within_process() noexcept {
+    // Relaxed: as in light_barrier().
+    if (g_process_state.barrier_registered.load(std::memory_order_relaxed) != 0) {
+      return heavy_barrier();
+    }
+    fence();
+    return true;
+  }
+
   static FutexWait futex_wait(Word<std::uint32_t>& word, std::uint32_t expected,
                               Deadline::TimePoint until) noexcept {
     return internal::futex_wait(word, expected, until);
