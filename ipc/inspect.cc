@@ -42,7 +42,7 @@ constexpr std::string_view kObjectPrefix = "obj-";
 /// Larger objects are not copied: their counters are described, their messages are not looked at.
 constexpr std::uint64_t kCopyUpTo = std::uint64_t{16} << 20;
 /// How often the counters of a busy object are read until they fit each other.
-constexpr int kMostReads = 5;
+constexpr int kMostReads = 3;
 constexpr std::size_t kPipeHead = internal::kPipeRingOffset + 3 * kNoSharing;
 
 std::string printable(std::string text) {

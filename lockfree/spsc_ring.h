@@ -179,6 +179,8 @@ class BasicSpscRing<T, Env>::Producer {
     tail_ = Env::load(view_.control->tail, std::memory_order_relaxed);
     if (static_cast<std::int64_t>(tail_ - head_) < 0) tail_ = head_;
     while (tail_ - head_ < view_.capacity && view_.is_committed(tail_)) ++tail_;
+    // Relaxed: a hint; the predecessor may have died before it left this one.
+    Env::store(view_.control->tail, tail_, std::memory_order_relaxed);
   }
 
   /// A slot to fill in place, or nullptr if there is no room: status() tells whether the ring is

@@ -86,26 +86,24 @@ void print_current_exception(const std::string& name) {
                static_cast<int>(getpid()), type.c_str(), text.c_str());
 }
 
-/// Waits for the parent's word that it holds our pidfd; false if the parent is gone. The end of the
-/// gate alone would not tell: a child that another thread forked meanwhile may hold a copy.
-bool wait_for_go(int gate, pid_t parent) {
-  constexpr int kSliceMilliseconds = 50;
-  for (;;) {
-    struct pollfd watched = {.fd = gate, .events = POLLIN, .revents = 0};
-    if (poll(&watched, 1, kSliceMilliseconds) > 0) {
-      char go = 0;
-      const ssize_t n = read(gate, &go, 1);
-      if (n >= 0 || errno != EINTR) return n == 1;
-    }
-    if (getppid() != parent) return false;
+/// Waits for the parent's word that it holds our pidfd; false if the parent is gone. The closing of
+/// the gate alone would not tell: a sibling that was forked meanwhile may hold a copy of it.
+bool wait_for_go(int gate, int parent) {
+  std::array<struct pollfd, 2> watched = {{{.fd = gate, .events = POLLIN, .revents = 0},
+                                           {.fd = parent, .events = POLLIN, .revents = 0}}};
+  while (poll(watched.data(), watched.size(), -1) < 0) {
+    if (errno != EINTR) return false;
   }
+  char go = 0;
+  return (watched[0].revents & POLLIN) != 0 && read(gate, &go, 1) == 1;
 }
 
-[[noreturn]] void run_child(const std::string& name, pid_t parent,
-                            const std::function<void()>& body, std::array<UniqueFd, 2>& gate) {
+[[noreturn]] void run_child(const std::string& name, const std::function<void()>& body,
+                            std::array<UniqueFd, 2>& gate, UniqueFd& parent) {
   gate[1].reset();
-  if (!wait_for_go(gate[0].get(), parent)) _exit(EXIT_FAILURE);
+  if (!wait_for_go(gate[0].get(), parent.get())) _exit(EXIT_FAILURE);
   gate[0].reset();
+  parent.reset();
   prctl(PR_SET_NAME, name.c_str());
   reset_signals();
   int code = EXIT_SUCCESS;
@@ -119,6 +117,15 @@ bool wait_for_go(int gate, pid_t parent) {
   std::cout.flush();
   std::fflush(nullptr);
   _exit(code);
+}
+
+UniqueFd open_pidfd(pid_t pid, const std::string& name) {
+  UniqueFd fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (!fd) {
+    throw Error::from_errno(errno, {.tried = "watch the process \"" + name + "\"",
+                                    .hint = "Linux 5.10 or later is needed"});
+  }
+  return fd;
 }
 
 std::array<UniqueFd, 2> make_gate() {
@@ -171,27 +178,27 @@ std::optional<int> code_of_reaped(int pidfd) {
 
 void Process::start(const std::function<void()>& body) {
   std::array<UniqueFd, 2> gate = make_gate();
+  parent_ = getpid();
+  UniqueFd parent = open_pidfd(parent_, name_);
   std::cout.flush();
   std::fflush(nullptr);
-  parent_ = getpid();
   {
     const BlockSignals blocked;
     pid_ = fork();
-    if (pid_ == 0) run_child(name_, parent_, body, gate);
+    if (pid_ == 0) run_child(name_, body, gate, parent);
   }
   if (pid_ < 0) {
     throw Error::from_errno(errno, {.tried = "start the process \"" + name_ + "\"",
                                     .hint = "see ulimit -u, and the memory that is free"});
   }
   gate[0].reset();
-  // The child can't end before it is let go, so the number can't be another process's by now.
-  pidfd_.reset(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)));
-  if (!pidfd_) {
-    const int error = errno;
-    gate[1].reset();  // the child ends
+  try {
+    // The child can't end before it is let go, so the number can't be another process's by now.
+    pidfd_ = open_pidfd(pid_, name_);
+  } catch (const Error&) {
+    ::kill(pid_, SIGKILL);
     reap(pid_);
-    throw Error::from_errno(error, {.tried = "watch the process \"" + name_ + "\"",
-                                    .hint = "Linux 5.10 or later is needed"});
+    throw;
   }
   ssize_t n = 0;
   do {

@@ -119,7 +119,7 @@ Gate::Gate() {
 void Gate::open() { write_all(write_.get(), "."); }
 
 void Gate::wait() {
-  char byte;
+  char byte = 0;
   while (read(read_.get(), &byte, 1) == -1 && errno == EINTR) {
   }
 }

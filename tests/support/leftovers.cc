@@ -32,11 +32,12 @@ int for_each_entry(const std::string& directory, Fn fn) {
   return dirfd(dir.get());
 }
 
-// The registry's own files, also after they were unlinked (" (deleted)") and where the registry is
-// a memfd.
-bool of_registry(const std::string& path) {
-  const std::string file = path.substr(path.find_last_of("/:") + 1);
-  return file.find("registry-v") != std::string::npos || file.find("live-v") != std::string::npos;
+// Whether `path` is the domain's directory or a file of its registry; also after it was unlinked,
+// when /proc shows " (deleted)" behind it.
+bool may_stay(const std::string& path, const std::string& domain_directory) {
+  if (path == domain_directory || path == domain_directory + " (deleted)") return true;
+  return path.starts_with(domain_directory + "/registry-v") ||
+         path.starts_with(domain_directory + "/live-v");
 }
 
 std::map<pid_t, std::string> children() {
@@ -47,7 +48,8 @@ std::map<pid_t, std::string> children() {
       std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
       std::string line;
       std::getline(stat, line);
-      const auto open = line.find('('), close = line.rfind(')');  // pid (name) state ...
+      const std::size_t open = line.find('(');  // pid (name) state ...
+      const std::size_t close = line.rfind(')');
       if (close == std::string::npos || close + 2 >= line.size()) continue;
       found[pid] = line.substr(open + 1, close - open - 1) + ", state " + line[close + 2];
     }
@@ -67,24 +69,26 @@ std::map<int, std::string> descriptors(const std::string& domain_directory) {
   const int own = for_each_entry("/proc/self/fd", [&](const std::string& number) {
     std::error_code gone;
     const std::string target = fs::read_symlink("/proc/self/fd/" + number, gone).string();
-    if (!gone && target != domain_directory && !of_registry(target))
-      found[std::stoi(number)] = target;
+    if (!gone && !may_stay(target, domain_directory)) found[std::stoi(number)] = target;
   });
   found.erase(own);
   return found;
 }
 
-std::set<std::string> mappings() {
+std::set<std::string> mappings(const std::string& domain_directory) {
   std::set<std::string> found;
   std::ifstream maps("/proc/self/maps");
   for (std::string line; std::getline(maps, line);) {
     std::istringstream fields(line);
-    std::string range, rights, offset, device, inode, name;
-    fields >> range >> rights >> offset >> device >> inode >> std::ws;
+    std::string skipped;
+    std::string rights;
+    std::string inode;
+    std::string name;
+    fields >> skipped >> rights >> skipped >> skipped >> inode >> std::ws;
     std::getline(fields, name);
     const bool shared = rights.size() == 4 && rights[3] == 's';
-    const bool segment = shared || name.rfind("/memfd:", 0) == 0;
-    if (segment && !of_registry(name)) found.insert(inode + " " + name);
+    const bool segment = shared || name.starts_with("/memfd:");
+    if (segment && !may_stay(name, domain_directory)) found.insert(inode.append(" ").append(name));
   }
   return found;
 }
@@ -93,7 +97,8 @@ std::set<std::string> objects(const std::string& domain_directory) {
   std::set<std::string> found;
   if (domain_directory.empty()) return found;
   for_each_entry(domain_directory, [&](const std::string& name) {
-    if (!of_registry(name)) found.insert(name);
+    const std::string path = domain_directory + "/" + name;
+    if (!may_stay(path, domain_directory)) found.insert(name);
   });
   return found;
 }
@@ -101,13 +106,14 @@ std::set<std::string> objects(const std::string& domain_directory) {
 }  // namespace
 
 Snapshot take_snapshot(const std::string& domain_directory) {
-  return {children(), descriptors(domain_directory), mappings(), objects(domain_directory)};
+  return {children(), descriptors(domain_directory), mappings(domain_directory),
+          objects(domain_directory)};
 }
 
 std::vector<std::string> find_leftovers(const Snapshot& before, const Snapshot& after) {
   std::vector<std::string> found;
   for (const auto& [pid, what] : after.children) {
-    if (before.children.count(pid) == 0)
+    if (!before.children.contains(pid))
       found.push_back("left a child: pid " + std::to_string(pid) + " (" + what + ")");
   }
   for (const auto& [number, target] : after.descriptors) {
@@ -117,23 +123,23 @@ std::vector<std::string> find_leftovers(const Snapshot& before, const Snapshot& 
     }
   }
   for (const auto& [number, target] : before.descriptors) {
-    if (after.descriptors.count(number) == 0) {
+    if (!after.descriptors.contains(number)) {
       found.push_back("closed a descriptor that is not its own: " + std::to_string(number) +
                       " -> " + target);
     }
   }
   for (const std::string& mapping : after.mappings) {
-    if (before.mappings.count(mapping) == 0) found.push_back("left a mapping: inode " + mapping);
+    if (!before.mappings.contains(mapping)) found.push_back("left a mapping: inode " + mapping);
   }
   for (const std::string& object : after.objects) {
-    if (before.objects.count(object) == 0) found.push_back("left a file in its domain: " + object);
+    if (!before.objects.contains(object)) found.push_back("left a file in its domain: " + object);
   }
   return found;
 }
 
 void remove_children(const Snapshot& before, const Snapshot& after) {
   for (const auto& [pid, what] : after.children) {
-    if (pid <= 0 || before.children.count(pid) != 0) continue;
+    if (pid <= 0 || before.children.contains(pid)) continue;
     kill(pid, SIGKILL);
     waitpid(pid, nullptr, __WALL);
   }

@@ -50,7 +50,7 @@ std::string fresh_domain() {
 // domain.
 bool is_death_test(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
-    if (std::string_view(argv[i]).rfind("--gtest_internal_run_death_test", 0) == 0) return true;
+    if (std::string_view(argv[i]).starts_with("--gtest_internal_run_death_test")) return true;
   }
   return false;
 }

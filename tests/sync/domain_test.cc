@@ -3,8 +3,10 @@
 #include "sluice/sync/domain.h"
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -12,157 +14,213 @@
 #include <fstream>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "sluice/pool/process.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/participant.h"
+#include "sluice/tests/support/bodies.h"
 
 namespace sluice::tests {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::HasSubstr;
 
-/// A directory of the test's own beside the test's domain, removed at the end.
-class DomainDirectory : public testing::Test {
+/// A place in which a test may make a directory for a domain; removed with all that is in it.
+class DomainTest : public testing::Test {
  protected:
-  DomainDirectory() : path_(Domain::current().path() + "-more") { fs::remove_all(path_); }
-  ~DomainDirectory() override { fs::remove_all(path_); }
+  DomainTest() {
+    std::string pattern = "/dev/shm/sluice-domain-test-XXXXXX";
+    scratch_ = mkdtemp(pattern.data());
+    path_ = scratch_ + "/domain";
+  }
+  ~DomainTest() override { fs::remove_all(scratch_); }
 
+  /// The text of the Error that opening the domain throws; empty if it throws nothing.
+  [[nodiscard]] std::string refusal() const {
+    try {
+      const Domain domain(path_);
+      return "";
+    } catch (const Error& e) {
+      return e.what();
+    }
+  }
+  [[nodiscard]] static mode_t mode_of(const std::string& path) {
+    struct stat s = {};
+    EXPECT_EQ(stat(path.c_str(), &s), 0) << path;
+    return s.st_mode & 07777;
+  }
+
+  std::string scratch_;
   std::string path_;
 };
 
-TEST(DomainName, AllowsLettersDigitsAndThreeSigns) {
-  EXPECT_TRUE(is_valid_name("a"));
-  EXPECT_TRUE(is_valid_name("Orders_v2.eu-west"));
-  EXPECT_TRUE(is_valid_name(std::string(200, 'x')));
-}
-
-TEST(DomainName, RefusesWhatCouldLeadElsewhere) {
-  for (const char* name : {"", ".", "..", ".hidden", "a/b", "../x", "a b", "a\n", "\xc3\xa4"}) {
-    EXPECT_FALSE(is_valid_name(name)) << name;
+TEST(DomainName, Rules) {
+  for (const char* good : {"a", "orders", "A-Z_0.9", "x..y", "-", "_"}) {
+    EXPECT_TRUE(is_valid_name(good)) << good;
   }
-  EXPECT_FALSE(is_valid_name(std::string(201, 'x')));
+  for (const char* bad : {"", ".", "..", ".hidden", "a/b", "a b", "a\n", "\xc3\xa4", "a:b"}) {
+    EXPECT_FALSE(is_valid_name(bad)) << '"' << bad << '"';
+  }
   EXPECT_FALSE(is_valid_name(std::string_view("a\0b", 3)));
+  EXPECT_TRUE(is_valid_name(std::string(200, 'x')));
+  EXPECT_FALSE(is_valid_name(std::string(201, 'x')));
 }
 
-TEST_F(DomainDirectory, IsMadeForThisUserAlone) {
+TEST_F(DomainTest, IsMadeForItsUserAlone) {
   const Domain domain(path_);
-  struct stat s = {};
-  ASSERT_EQ(stat(path_.c_str(), &s), 0);
-  EXPECT_EQ(s.st_mode & 07777, 0700U);
-  EXPECT_EQ(s.st_uid, geteuid());
-  ASSERT_EQ(stat((path_ + "/registry-v1").c_str(), &s), 0);
-  EXPECT_EQ(s.st_mode & 07777, 0600U);
+  EXPECT_EQ(domain.path(), path_);
+  EXPECT_EQ(mode_of(path_), 0700U);
+  for (const auto& entry : fs::directory_iterator(path_)) {
+    EXPECT_EQ(mode_of(entry.path()), 0600U) << entry.path();
+  }
 }
 
-TEST_F(DomainDirectory, OpenedAgainIsTheSameRegistry) {
+TEST_F(DomainTest, OpenedAgainIsTheSame) {
   const Domain first(path_);
   const Domain second(path_);
+  EXPECT_NE(first.incarnation(), 0U);
   EXPECT_EQ(first.incarnation(), second.incarnation());
-  fs::remove_all(path_);
-  const Domain third(path_);
-  EXPECT_NE(first.incarnation(), third.incarnation());
 }
 
-TEST_F(DomainDirectory, IsRefusedIfOthersCouldWriteIt) {
-  fs::create_directory(path_);
-  ASSERT_EQ(chmod(path_.c_str(), 0770), 0);
-  try {
-    const Domain domain(path_);
-    FAIL() << "accepted";
-  } catch (const Error& e) {
-    EXPECT_EQ(e.code(), std::errc::operation_not_permitted);
-    EXPECT_NE(std::string(e.what()).find(path_), std::string::npos) << e.what();
-    EXPECT_NE(std::string(e.what()).find("0770"), std::string::npos) << e.what();
+TEST_F(DomainTest, MadeAnewIsAnother) {
+  const std::uint64_t before = Domain(path_).incarnation();
+  fs::remove_all(path_);
+  EXPECT_NE(Domain(path_).incarnation(), before);
+}
+
+TEST_F(DomainTest, OfManyWhoMakeItAtOnceAllGetOne) {
+  for (int round = 0; round < 10; ++round) {
+    Gate go;
+    std::vector<pid_t> makers;
+    for (int i = 0; i < 8; ++i) {
+      const pid_t pid = fork();
+      if (pid == 0) {
+        go.wait();
+        try {
+          std::ofstream(scratch_ + "/" + std::to_string(getpid())) << Domain(path_).incarnation();
+          _exit(0);
+        } catch (const Error&) {
+          _exit(1);
+        }
+      }
+      makers.push_back(pid);
+    }
+    for (int i = 0; i < 8; ++i) go.open();
+    for (const pid_t pid : makers) {
+      int status = -1;
+      waitpid(pid, &status, 0);
+      EXPECT_EQ(status, 0);
+      std::uint64_t seen = 0;
+      std::ifstream(scratch_ + "/" + std::to_string(pid)) >> seen;
+      EXPECT_EQ(seen, Domain(path_).incarnation());
+    }
+    fs::remove_all(path_);
   }
 }
 
-TEST_F(DomainDirectory, IsRefusedIfItIsALinkOrAFile) {
-  fs::create_directory_symlink("/tmp", path_);
-  EXPECT_THROW(Domain{path_}, Error);
-  fs::remove(path_);
-  std::ofstream(path_) << "a file";
-  EXPECT_THROW(Domain{path_}, Error);
+TEST_F(DomainTest, ADirectoryThatOthersMayEnterIsRefused) {
+  for (const mode_t mode : {0755, 0701, 0770, 01777}) {
+    mkdir(path_.c_str(), 0700);
+    chmod(path_.c_str(), mode);
+    EXPECT_THAT(refusal(), HasSubstr("0700")) << std::oct << mode;
+    fs::remove_all(path_);
+  }
 }
 
-TEST_F(DomainDirectory, ARegistryThatIsNoneIsSaidToBeCorrupt) {
+TEST_F(DomainTest, ADirectoryOfSomebodyElseIsRefused) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can give a directory away";
+  mkdir(path_.c_str(), 0700);
+  ASSERT_EQ(chown(path_.c_str(), 12345, 12345), 0);
+  EXPECT_THAT(refusal(), HasSubstr("owner 12345"));
+}
+
+TEST_F(DomainTest, ALinkIsNotFollowed) {
+  const std::string target = scratch_ + "/elsewhere";
+  mkdir(target.c_str(), 0700);
+  ASSERT_EQ(symlink(target.c_str(), path_.c_str()), 0);
+  EXPECT_NE(refusal(), "");
+  EXPECT_TRUE(fs::is_empty(target)) << "nothing was made behind it";
+}
+
+TEST_F(DomainTest, AFileInItsPlaceIsRefused) {
+  std::ofstream(path_) << "x";
+  EXPECT_NE(refusal(), "");
+}
+
+TEST_F(DomainTest, ARegistryThatIsNoneIsRefusedWithItsPath) {
+  for (const std::string& content :
+       {std::string(), std::string("short"), std::string(8192, 'x'), std::string(8192, '\0')}) {
+    mkdir(path_.c_str(), 0700);
+    std::ofstream(path_ + "/registry-v1") << content;
+    EXPECT_THAT(refusal(), HasSubstr(path_)) << content.size() << " bytes";
+    fs::remove_all(path_);
+  }
+}
+
+TEST_F(DomainTest, ARegistryOfAnotherFormatIsRefusedWithBothNumbers) {
   {
     const Domain domain(path_);
   }
-  std::ofstream(path_ + "/registry-v1", std::ios::trunc) << "garbage";
-  try {
-    const Domain domain(path_);
-    FAIL() << "accepted";
-  } catch (const Error& e) {
-    EXPECT_EQ(e.code(), Status::corrupt) << e.what();
-  }
+  std::fstream file(path_ + "/registry-v1");
+  file.seekp(8);
+  file.put(7);
+  file.close();
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("format 1"), HasSubstr("format 7")));
 }
 
-TEST_F(DomainDirectory, WhatADeadCreatorLeftIsUsed) {
-  fs::create_directory(path_);
-  ASSERT_EQ(chmod(path_.c_str(), 0700), 0);
-  std::ofstream(path_ + "/live-v1-03");
+TEST_F(DomainTest, WhatACreatorLeftThatDiedIsNoHindrance) {
+  mkdir(path_.c_str(), 0700);
   std::ofstream(path_ + "/registry-v1.new") << "half";
-  ASSERT_EQ(chmod((path_ + "/live-v1-03").c_str(), 0600), 0);
-  Domain domain(path_);
-  EXPECT_TRUE(domain.open_live_file(3));
+  std::ofstream(path_ + "/live-v1-03");
+  EXPECT_EQ(refusal(), "");
 }
 
-TEST_F(DomainDirectory, ManyProcessesThatCreateItAgreeOnOne) {
-  std::vector<Process> processes;
-  processes.reserve(16);
-  for (int i = 0; i < 16; ++i) {
-    processes.emplace_back([this] {
-      const Domain domain(path_);
-      // The incarnation does not fit into an exit code; eight bits of it will do.
-      _exit(static_cast<int>(domain.incarnation() & 0xff));
-    });
+TEST_F(DomainTest, GoesOnAfterTheHostClosedItsDescriptors) {
+  Domain domain(path_);
+  const int before = domain.directory();
+  close(before);
+  const int foreign = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  EXPECT_EQ(foreign, before) << "the number belongs to another file now";
+  EXPECT_NO_THROW(static_cast<void>(domain.open_registry()));
+  EXPECT_GE(fcntl(foreign, F_GETFD), 0) << "which is not ours to close";
+  const UniqueFd live = domain.open_live_file(5);
+  EXPECT_TRUE(domain.is_live_file(live.get(), 5));
+  EXPECT_FALSE(domain.is_live_file(live.get(), 6));
+  EXPECT_FALSE(domain.is_live_file(foreign, 5));
+  EXPECT_FALSE(domain.is_live_file(-1, 5));
+  close(foreign);
+}
+
+TEST_F(DomainTest, ADirectoryMadeAnewUnderneathIsNotMistakenForTheOld) {
+  Domain domain(path_);
+  close(domain.directory());
+  fs::rename(path_, path_ + ".away");
+  const Domain other(path_);
+  try {
+    static_cast<void>(domain.directory());
+    FAIL() << "another directory under the same name";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), Status::foreign_registry);
   }
-  for (Process& process : processes) process.join();
-  const int expected = static_cast<int>(Domain(path_).incarnation() & 0xff);
-  for (const Process& process : processes) EXPECT_EQ(process.exit_code(), expected);
 }
 
-TEST_F(DomainDirectory, TellsItsLiveFilesFromOthers) {
+TEST_F(DomainTest, AReplacedLivenessFileIsRefused) {
   Domain domain(path_);
-  const UniqueFd third = domain.open_live_file(3);
-  EXPECT_TRUE(domain.is_live_file(third.get(), 3));
-  EXPECT_FALSE(domain.is_live_file(third.get(), 4));
-  const UniqueFd other(open("/dev/null", O_RDONLY | O_CLOEXEC));
-  EXPECT_FALSE(domain.is_live_file(other.get(), 3));
-  EXPECT_FALSE(domain.is_live_file(-1, 3));
+  fs::remove(path_ + "/live-v1-02");
+  EXPECT_THROW(static_cast<void>(domain.open_live_file(2)), Error);
+  std::ofstream(path_ + "/live-v1-02");
+  EXPECT_THROW(static_cast<void>(domain.open_live_file(2)), Error);
+  EXPECT_NO_THROW(static_cast<void>(domain.open_live_file(3)));
 }
 
-TEST_F(DomainDirectory, IsFoundAgainAfterTheHostClosedItsDescriptor) {
-  Domain domain(path_);
-  ASSERT_EQ(close(domain.directory()), 0);
-  EXPECT_TRUE(domain.open_registry());
+TEST(DomainChoice, AfterTheFirstUseIsAMistake) {
+  attach();
+  EXPECT_THROW(Domain::choose("too-late"), std::logic_error);
 }
 
-TEST_F(DomainDirectory, CleanedWhileInUseIsAnError) {
-  Domain domain(path_);
-  fs::remove_all(path_);
-  EXPECT_THROW(static_cast<void>(domain.open_registry()), Error);
-}
-
-TEST(Domain, IsChosenBeforeItsFirstUse) {
-  static_cast<void>(Domain::current());
-  EXPECT_THROW(Domain::choose("other"), std::logic_error);
-}
-
-TEST(Domain, RefusesABadName) {
-  Process child([] {
-    try {
-      Domain::choose("../../tmp/x");
-    } catch (const Error& e) {
-      _exit(e.code() == std::errc::invalid_argument ? 42 : 43);
-    }
-  });
-  child.join();
-  EXPECT_EQ(child.exit_code(), 42);
-}
+TEST(DomainChoice, OfANameThatCannotBeIsAnError) { EXPECT_THROW(Domain::choose("a/b"), Error); }
 
 }  // namespace
 }  // namespace sluice::tests

@@ -5,9 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <cstddef>
+#include <atomic>
 #include <cstdint>
 #include <span>
+#include <string>
+#include <type_traits>
 
 #include "sluice/sync/env.h"
 
@@ -15,57 +17,66 @@ namespace sluice::tests {
 namespace {
 
 using internal::attach_object;
+using internal::Mappable;
 using internal::RealEnv;
 using internal::Word;
 
-struct Pair {
-  Word<std::uint64_t> first;
-  Word<std::uint32_t> second;
+struct Control {
+  Word<std::uint64_t> a;
+  Word<std::uint32_t> b;
 };
-
-struct Memory {
-  alignas(64) std::array<std::byte, 64> bytes = {};
-  std::span<std::byte> from(std::size_t offset) { return std::span(bytes).subspan(offset); }
+struct WithDestructor {
+  ~WithDestructor() {}
+  int x;
 };
+struct WithVirtual {
+  virtual void f() {}
+};
+static_assert(Mappable<Control> && Mappable<Word<std::uint32_t>> && Mappable<std::uint64_t>);
+static_assert(!Mappable<WithDestructor> && !Mappable<WithVirtual> && !Mappable<std::string>);
+static_assert(!std::is_copy_constructible_v<Word<int>> && !std::is_copy_assignable_v<Word<int>>);
 
-TEST(AttachObject, FindsTheObjectAtTheStart) {
-  Memory memory;
-  Pair* const pair = attach_object<Pair>(memory.from(0));
-  ASSERT_NE(pair, nullptr);
-  RealEnv::store(pair->second, 7U, std::memory_order_relaxed);  // relaxed: one thread
-  EXPECT_EQ(memory.bytes[8], std::byte{7});
+TEST(AttachObject, GivesTheObjectAtTheStartOfTheMemory) {
+  alignas(64) std::array<std::byte, 64> memory = {};
+  Control* const control = attach_object<Control>(memory);
+  ASSERT_NE(control, nullptr);
+  EXPECT_EQ(static_cast<void*>(control), memory.data());
+  RealEnv::store(control->b, 0x01020304U, std::memory_order_relaxed);
+  EXPECT_EQ(memory[8], std::byte{4});
 }
 
 TEST(AttachObject, RefusesMemoryThatIsTooSmall) {
-  Memory memory;
-  EXPECT_NE(attach_object<Pair>(memory.from(0).first(sizeof(Pair))), nullptr);
-  EXPECT_EQ(attach_object<Pair>(memory.from(0).first(sizeof(Pair) - 1)), nullptr);
-  EXPECT_EQ(attach_object<Pair>({}), nullptr);
+  alignas(64) std::array<std::byte, 64> memory = {};
+  EXPECT_EQ(attach_object<Control>(std::span(memory).first(sizeof(Control) - 1)), nullptr);
+  EXPECT_EQ(attach_object<Control>({}), nullptr);
+  EXPECT_NE(attach_object<Control>(std::span(memory).first(sizeof(Control))), nullptr);
 }
 
-TEST(AttachObject, RefusesMemoryThatIsNotAligned) {
-  Memory memory;
-  EXPECT_NE(attach_object<Pair>(memory.from(8)), nullptr);
-  EXPECT_EQ(attach_object<Pair>(memory.from(4)), nullptr);
+TEST(AttachObject, RefusesMemoryThatIsMisaligned) {
+  alignas(64) std::array<std::byte, 64> memory = {};
+  for (std::size_t offset = 1; offset < 8; ++offset) {
+    EXPECT_EQ(attach_object<Control>(std::span(memory).subspan(offset)), nullptr) << offset;
+  }
+  EXPECT_NE(attach_object<Control>(std::span(memory).subspan(8)), nullptr);
 }
 
-TEST(AttachObject, CountsWithoutOverflowing) {
-  Memory memory;
-  using Item = Word<std::uint64_t>;
-  EXPECT_NE(attach_object<Item>(memory.from(0), 8), nullptr);
-  EXPECT_EQ(attach_object<Item>(memory.from(0), 9), nullptr);
-  EXPECT_EQ(attach_object<Item>(memory.from(0), SIZE_MAX / 4), nullptr);
+TEST(AttachObject, CountsAndDoesNotOverflow) {
+  alignas(64) std::array<std::byte, 64> memory = {};
+  EXPECT_NE(attach_object<std::uint64_t>(memory, 8), nullptr);
+  EXPECT_EQ(attach_object<std::uint64_t>(memory, 9), nullptr);
+  EXPECT_EQ(attach_object<std::uint64_t>(memory, SIZE_MAX), nullptr);
+  EXPECT_EQ(attach_object<std::uint64_t>(memory, SIZE_MAX / 8 + 2), nullptr) << "wraps to 8 bytes";
 }
 
-TEST(RealEnv, OperatesOnWordsAtomically) {
+TEST(RealEnv, ChangesWordsAsAnAtomicDoes) {
   Word<std::uint32_t> word;
-  // Relaxed throughout: one thread.
   RealEnv::store(word, 5U, std::memory_order_relaxed);
-  EXPECT_EQ(RealEnv::fetch_add(word, 2U, std::memory_order_relaxed), 5U);
-  EXPECT_EQ(RealEnv::fetch_or(word, 8U, std::memory_order_relaxed), 7U);
+  EXPECT_EQ(RealEnv::load(word, std::memory_order_relaxed), 5U);
+  EXPECT_EQ(RealEnv::fetch_add(word, 3U, std::memory_order_relaxed), 5U);
+  EXPECT_EQ(RealEnv::fetch_or(word, 16U, std::memory_order_relaxed), 8U);
   std::uint32_t expected = 1;
   EXPECT_FALSE(RealEnv::cas(word, expected, 9U, std::memory_order_relaxed));
-  EXPECT_EQ(expected, 15U) << "a failed swap tells what it found";
+  EXPECT_EQ(expected, 24U) << "what was found";
   EXPECT_TRUE(RealEnv::cas(word, expected, 9U, std::memory_order_relaxed));
   EXPECT_EQ(RealEnv::load(word, std::memory_order_relaxed), 9U);
 }

@@ -31,7 +31,6 @@
 namespace {
 
 using sluice::testkit::CrashOperation;
-using sluice::testkit::CrashOptions;
 using sluice::testkit::CrashResult;
 using sluice::testkit::SharedArea;
 using sluice::testkit::step_kill;
@@ -358,16 +357,16 @@ TEST(Crash, AVictimThatBlocksIsAnError) {
 TEST(Crash, AnIncompleteOperationIsRefused) {
   CrashOperation op = harmless();
   op.survivor = nullptr;
-  EXPECT_THROW(step_kill(op), std::invalid_argument);
+  EXPECT_THROW((void)step_kill(op), std::invalid_argument);
   op = harmless();
   op.operation = nullptr;
-  EXPECT_THROW(step_kill(op), std::invalid_argument);
+  EXPECT_THROW((void)step_kill(op), std::invalid_argument);
 }
 
 TEST(Crash, AnExceptionOfSetupPassesThrough) {
   CrashOperation op = harmless();
   op.setup = [] { throw std::runtime_error("no memory"); };
-  EXPECT_THROW(step_kill(op), std::runtime_error);
+  EXPECT_THROW((void)step_kill(op), std::runtime_error);
 }
 
 // Makes ptrace() fail in this process and its children, as a container's filter does.
