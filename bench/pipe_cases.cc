@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "sluice/bench/pipe_cases.h"
+
+#include <sys/socket.h>
+
+#include <memory>
+#include <string>
+
+#include "sluice/bench/harness/channels.h"
+#include "sluice/bench/harness/spin.h"
+#include "sluice/bench/harness/subject.h"
+#include "sluice/bench/rivals/boost_interprocess.h"
+#include "sluice/bench/rivals/descriptors.h"
+#include "sluice/bench/rivals/sluice_pipe.h"
+
+namespace sluice::bench {
+namespace {
+
+std::string name_of(Wait wait) { return wait == Wait::block ? "block" : "spin"; }
+
+/// A subject whose channels take the kind of waiting and nothing else.
+template <class Traffic, class Channel>
+Subject waiting_subject(const std::string& name) {
+  Subject subject{name, {}};
+  for (const Wait wait : {Wait::block, Wait::spin}) {
+    subject.variants.push_back(
+        Traffic::variant(name_of(wait), [wait] { return std::make_shared<Channel>(wait); }));
+  }
+  return subject;
+}
+
+template <class Traffic>
+Subject pipe_subject() {
+  Subject subject{"pipe", {}};
+  for (const Wait wait : {Wait::block, Wait::spin}) {
+    subject.variants.push_back(Traffic::variant(name_of(wait), [wait] {
+      return std::make_shared<DescriptorChannel<Traffic::kSize>>(make_pipe(wait));
+    }));
+  }
+  return subject;
+}
+
+template <class Traffic>
+Subject socketpair_subject() {
+  Subject subject{"socketpair", {}};
+  for (const int type : {SOCK_SEQPACKET, SOCK_STREAM}) {
+    const std::string type_name = type == SOCK_STREAM ? "stream_" : "seqpacket_";
+    for (const Wait wait : {Wait::block, Wait::spin}) {
+      subject.variants.push_back(Traffic::variant(type_name + name_of(wait), [type, wait] {
+        return std::make_shared<DescriptorChannel<Traffic::kSize>>(make_socket_pair(type, wait));
+      }));
+    }
+  }
+  return subject;
+}
+
+template <class... Traffics>
+void add_pipes(Suite& suite) {
+  (suite.add(Traffics::in_group("pipe"),
+             {waiting_subject<Traffics, SluicePipe<Traffics::kSize>>("sluice"),
+              pipe_subject<Traffics>(), socketpair_subject<Traffics>(),
+              waiting_subject<Traffics, BoostInterprocess<Traffics::kSize>>("boost_interprocess")}),
+   ...);
+}
+
+}  // namespace
+
+void add_pipe_cases(Suite& suite) {
+  add_pipes<OneWay<8>, OneWay<64>, OneWay<256>, OneWay<1024>, OneWay<4096>, OneWay<65536>>(suite);
+  add_pipes<RoundTrip<8>, RoundTrip<64>, RoundTrip<1024>>(suite);
+}
+
+}  // namespace sluice::bench
