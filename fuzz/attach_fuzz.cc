@@ -195,13 +195,17 @@ class Run {
   void perform(const Action& action) {
     switch (action.step) {
       case Step::scribble:
-        return peer_.scribble(std::size_t{action.where} * 8, action.value);
+        peer_.scribble(std::size_t{action.where} * 8, action.value);
+        break;
       case Step::scribble_near:
-        return scribble_near(action);
+        scribble_near(action);
+        break;
       case Step::inspect:
-        return inspect();
+        inspect();
+        break;
       case Step::reopen:
-        return reopen(action.what);
+        reopen(action.what);
+        break;
       default:
         if (tx_) send(action);
         if (rx_) receive(action);
@@ -212,7 +216,8 @@ class Run {
   void scribble_near(const Action& action) {
     const std::uint64_t capacity =
         std::max<std::uint64_t>(peer_.word(internal::kPipeRingOffset), 8);
-    const std::uint64_t at = (peer_.word(kRingHead) / 8 * 8 + action.where % 64 * 8) % capacity;
+    const std::uint64_t at =
+        (peer_.word(kRingHead) / 8 * 8 + std::uint64_t{action.where} % 64 * 8) % capacity;
     peer_.scribble(internal::kPipeRingOffset + kRingControl + at, action.value);
   }
 

@@ -33,7 +33,6 @@
 namespace sluice {
 namespace {
 
-using internal::EndState;
 using internal::EndWord;
 using internal::PipeControl;
 using internal::PipeSide;

@@ -25,7 +25,7 @@ constexpr off_t kOfferByte = Segment::kInUseByte + 16;
 constexpr int kMostAttempts = 64;
 
 void format_pipe(std::span<std::byte> object, std::size_t capacity, EndWord first) {
-  PipeControl* const control = attach_object<PipeControl>(object);
+  auto* const control = attach_object<PipeControl>(object);
   for (auto& end : control->ends) {
     // Relaxed: the segment is published afterwards, which carries the order.
     RealEnv::store(end, first.packed(), std::memory_order_relaxed);

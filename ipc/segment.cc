@@ -380,7 +380,7 @@ void Segment::leave() noexcept {
       remove_if_unused(file, fd.get());
     }
   } catch (const std::exception&) {
-    // The name stays, and is stale: whoever next creates or opens it removes it.
+    return;  // the name stays, and is stale: whoever next creates or opens it removes it
   }
 }
 

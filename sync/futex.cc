@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <ctime>
@@ -14,7 +15,8 @@ namespace sluice::internal {
 namespace {
 
 timespec to_timespec(Deadline::TimePoint at) {
-  const auto since_boot = at.time_since_epoch();
+  // The kernel refuses a negative time, and seconds before the clock's start have passed anyway.
+  const auto since_boot = std::max(at.time_since_epoch(), Deadline::Clock::duration::zero());
   const auto seconds = std::chrono::floor<std::chrono::seconds>(since_boot);
   return {.tv_sec = static_cast<time_t>(seconds.count()),
           .tv_nsec = static_cast<long>(std::chrono::nanoseconds(since_boot - seconds).count())};

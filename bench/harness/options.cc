@@ -58,6 +58,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
   theirs.insert(theirs.begin(), {argv[0], "--benchmark_repetitions=" + runs,
                                  "--benchmark_enable_random_interleaving=true"});
   std::vector<char*> pointers;
+  pointers.reserve(theirs.size());
   for (std::string& argument : theirs) pointers.push_back(argument.data());
   int count = static_cast<int>(pointers.size());
   benchmark::Initialize(&count, pointers.data(), print_help);

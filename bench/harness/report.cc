@@ -144,7 +144,7 @@ void print_group(std::ostream& out, std::span<const Row> rows) {
   const std::vector<std::string> subjects = distinct(rows, &Row::subject);
   std::vector<Line> lines = {{"case", "unit"}};
   lines[0].insert(lines[0].end(), subjects.begin(), subjects.end());
-  lines[0].push_back("kept");
+  lines[0].emplace_back("kept");
   for (const std::string& name : distinct(rows, &Row::name)) {
     lines.push_back(line_of(name, rows, subjects));
   }

@@ -52,6 +52,7 @@ bool Runner::measure(const Case& what, Entry::Trial& trial, double& value) {
 
   const std::vector<Figures> figures = team_.run(stages);
   std::vector<Reading> readings;
+  readings.reserve(count);
   for (std::size_t i = 0; i < count; ++i) {
     readings.push_back({figures[i][0], figures[count + 1 + i][0]});
   }

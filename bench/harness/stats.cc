@@ -43,12 +43,14 @@ bool Series::add(const Sample& sample, std::span<const Reading> yardsticks) {
 
 Summary Series::value() const {
   std::vector<double> values;
+  values.reserve(samples_.size());
   for (const Sample& sample : samples_) values.push_back(sample.value);
   return summarize(std::move(values));
 }
 
 Summary Series::ratio() const {
   std::vector<double> ratios;
+  ratios.reserve(samples_.size());
   for (const Sample& sample : samples_) ratios.push_back(sample.value / sample.limit);
   return summarize(std::move(ratios));
 }

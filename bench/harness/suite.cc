@@ -34,8 +34,10 @@ Better better_of(Yardstick yardstick) {
   return text_of(yardstick).higher_is_better ? Better::higher : Better::lower;
 }
 
+}  // namespace
+
 /// Google Benchmark's side of a run: state, progress, failures.
-class Session {
+class Suite::Session {
  public:
   explicit Session(bool quick) : runner_(quick) {}
 
@@ -85,8 +87,6 @@ class Session {
   std::size_t repetitions_ = 0;
   bool failed_ = false;
 };
-
-}  // namespace
 
 Suite::Suite() {
   for (std::size_t i = 0; i < kYardsticks; ++i) {
@@ -141,22 +141,7 @@ std::vector<Row> Suite::rows() const {
   return rows;
 }
 
-int Suite::run(int argc, char** argv) {
-  const std::optional<Options> options = parse_options(argc, argv);
-  if (!options) return 1;
-  std::ofstream json;
-  if (!options->json.empty()) {
-    json.open(options->json);
-    if (!json) {
-      std::cerr << "cannot write " << options->json << '\n';
-      return 1;
-    }
-  }
-  Session session(options->quick);
-  const Conditions conditions = conditions_now(session.placement());
-  if (!session.placement().pinned) {
-    std::cerr << "only one CPU may be used: the processes take turns on it, not pinned\n";
-  }
+void Suite::register_all(Session& session) {
   for (const std::unique_ptr<Entry>& entry : entries_) {
     for (Entry::Trial& trial : entry->trials()) {
       benchmark::RegisterBenchmark(entry->name_of(trial).c_str(),
@@ -167,6 +152,23 @@ int Suite::run(int argc, char** argv) {
           ->UseManualTime();
     }
   }
+}
+
+int Suite::run(int argc, char** argv) {
+  const std::optional<Options> options = parse_options(argc, argv);
+  if (!options) return 1;
+  std::ofstream json;
+  if (!options->json.empty()) json.open(options->json);
+  if (!json) {
+    std::cerr << "cannot write " << options->json << '\n';
+    return 1;
+  }
+  Session session(options->quick);
+  const Conditions conditions = conditions_now(session.placement());
+  if (!session.placement().pinned) {
+    std::cerr << "only one CPU may be used: the processes take turns on it, not pinned\n";
+  }
+  register_all(session);
   Silence silence;
   const std::size_t matched = options->google_report ? benchmark::RunSpecifiedBenchmarks()
                                                      : benchmark::RunSpecifiedBenchmarks(&silence);
@@ -178,8 +180,7 @@ int Suite::run(int argc, char** argv) {
   }
   if (json.is_open()) {
     write_json(json, measured, conditions);
-    json.flush();
-    if (!json) session.complain("cannot write " + options->json);
+    if (!json.flush()) session.complain("cannot write " + options->json);
   }
   return matched == 0 || session.failed() ? 1 : 0;
 }

@@ -49,6 +49,9 @@ class Suite {
   int run(int argc, char** argv);
 
  private:
+  class Session;
+
+  void register_all(Session& session);
   [[nodiscard]] std::vector<Row> rows() const;
 
   std::vector<std::unique_ptr<Entry>> entries_;

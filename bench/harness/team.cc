@@ -148,6 +148,7 @@ class Children {
 
   std::size_t wait_for_one(Clock::time_point until) const {
     std::vector<pollfd> fds;
+    fds.reserve(children_.size());
     for (const Child& child : children_) fds.push_back({child.pidfd.get(), POLLIN, 0});
     for (;;) {
       const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());

@@ -198,7 +198,7 @@ void echo_trips(Receiver&& there, Sender&& back) {
 }
 
 template <std::size_t kSize, class Channel>
-Roles one_way(std::shared_ptr<Channel> channel) {
+Roles one_way(const std::shared_ptr<Channel>& channel) {
   return {
       [channel](Slice& slice) { stream_out<kSize>(slice, channel->sender()); },
       [channel](Slice& slice) { stream_in<kSize>(slice, channel->receiver()); },
@@ -206,7 +206,7 @@ Roles one_way(std::shared_ptr<Channel> channel) {
 }
 
 template <std::size_t kSize, class Channel>
-Roles round_trip(std::shared_ptr<Channel> there, std::shared_ptr<Channel> back) {
+Roles round_trip(const std::shared_ptr<Channel>& there, const std::shared_ptr<Channel>& back) {
   return {
       [there, back](Slice& slice) { lead_trips<kSize>(slice, there->sender(), back->receiver()); },
       [there, back](Slice&) { echo_trips<kSize>(there->receiver(), back->sender()); },

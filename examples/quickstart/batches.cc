@@ -10,7 +10,8 @@ namespace quickstart {
 static_assert(kBatchBytes % kLongestWord == 0, "place_to_cut() stands on it");
 
 std::size_t place_to_cut(std::string_view text) {
-  if (const std::size_t newline = text.rfind('\n'); newline != text.npos) return newline + 1;
+  if (const std::size_t newline = text.rfind('\n'); newline != std::string_view::npos)
+    return newline + 1;
   const auto last = std::find_if_not(text.rbegin(), text.rend(), is_word_byte);
   if (last != text.rend()) return static_cast<std::size_t>(text.rend() - last);
   return text.size();

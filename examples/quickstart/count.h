@@ -37,7 +37,7 @@ inline constexpr std::array<unsigned char, 256> kWordBytes = [] {
   for (unsigned i = 0; i < 256; ++i) {
     const bool upper = i >= 'A' && i <= 'Z';
     const bool other = (i >= 'a' && i <= 'z') || (i >= '0' && i <= '9') || i >= 128;
-    bytes[i] = static_cast<unsigned char>(upper ? i - 'A' + 'a' : other ? i : 0);
+    if (upper || other) bytes[i] = static_cast<unsigned char>(upper ? i - 'A' + 'a' : i);
   }
   return bytes;
 }();

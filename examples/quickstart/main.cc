@@ -130,7 +130,8 @@ bool serve(const Options& options) {
             << (input.sources.size() == 1 ? " file, " : " files, ")
             << quickstart::with_commas(input.bytes_once()) << " bytes, read " << input.repeats
             << (input.repeats == 1 ? " time" : " times") << "; 1 producer, " << plan.parsers
-            << (plan.parsers == 1 ? " parser" : " parsers") << std::endl;
+            << (plan.parsers == 1 ? " parser" : " parsers") << '\n'
+            << std::flush;
 
   const quickstart::Outcome outcome = run("at full speed", input, plan);
   print_incidents(outcome, plan);

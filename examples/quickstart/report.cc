@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <iomanip>
 #include <iostream>
@@ -39,8 +40,8 @@ std::string with_point(double number, int digits) {
 /// character.
 std::size_t character_bytes(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const std::size_t size = byte(0) < 0x80 ? 1 : byte(0) < 0xe0 ? 2 : byte(0) < 0xf0 ? 3 : 4;
-  if (size == 1) return 1;
+  if (byte(0) < 0x80) return 1;
+  const auto size = static_cast<std::size_t>(std::countl_one(byte(0)));
   if (byte(0) < 0xc2 || byte(0) > 0xf4 || text.size() < size) return 0;
   if (byte(0) == 0xc2 && byte(1) < 0xa0) return 0;
   for (std::size_t i = 1; i < size; ++i) {
@@ -83,13 +84,14 @@ std::string with_commas(std::uint64_t number) {
 }
 
 std::string as_time(std::int64_t ns) {
-  const double value = static_cast<double>(ns);
+  const auto value = static_cast<double>(ns);
   constexpr std::array<std::pair<double, const char*>, 3> kUnits = {
       {{1e9, " s"}, {1e6, " ms"}, {1e3, " us"}}};
   for (const auto& [size, name] : kUnits) {
     if (value < size) continue;
     const double scaled = value / size;
-    return with_point(scaled, scaled < 10 ? 2 : scaled < 100 ? 1 : 0) + name;
+    const int digits = scaled < 10 ? 2 : 1;
+    return with_point(scaled, scaled < 100 ? digits : 0) + name;
   }
   return std::to_string(ns) + " ns";
 }

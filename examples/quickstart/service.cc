@@ -3,6 +3,7 @@
 #include "sluice/examples/quickstart/service.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -119,9 +120,10 @@ std::vector<News> hear_news(Receiver& from, const std::function<void()>& now_and
 
 /// 1st, 2nd, 3rd, 4th, ..., 11th, ..., 21st.
 std::string ordinal(std::uint64_t number) {
+  constexpr std::array kEndings = {"th", "st", "nd", "rd"};
   const bool teen = number % 100 / 10 == 1;
-  const std::uint64_t last = teen ? 0 : number % 10;
-  return std::to_string(number) + (last == 1 ? "st" : last == 2 ? "nd" : last == 3 ? "rd" : "th");
+  const std::uint64_t last = number % 10;
+  return std::to_string(number) + kEndings[teen || last >= kEndings.size() ? 0 : last];
 }
 
 std::string tell(const News& loss, const Process& parser) {

@@ -57,12 +57,12 @@ class InspectTest : public testing::Test {
  protected:
   void SetUp() override { attach(); }
 
-  ObjectInfo describe(const std::string& name) {
+  static ObjectInfo describe(const std::string& name) {
     Domain domain(Domain::current_path(), Domain::Access::look);
     return describe_object(domain, name);
   }
 
-  std::vector<ObjectInfo> list() {
+  static std::vector<ObjectInfo> list() {
     Domain domain(Domain::current_path(), Domain::Access::look);
     return list_objects(domain);
   }

@@ -424,6 +424,7 @@ class SignalStorm {
   SignalStorm() {
     g_signals = 0;
     struct sigaction action = {};
+    // Relaxed: only counted.
     action.sa_handler = [](int) { g_signals.fetch_add(1, std::memory_order_relaxed); };
     sigaction(SIGALRM, &action, &before_);
     const itimerval each = {.it_interval = {0, 1000}, .it_value = {0, 1000}};

@@ -36,10 +36,12 @@
 #include "sluice/ipc/stamp.h"
 #include "sluice/pool/process.h"
 #include "sluice/sync/domain.h"
+#include "sluice/sync/env.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/participant.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
+#include "sluice/sync/word.h"
 #include "sluice/testkit/crash.h"
 #include "sluice/tests/support/bodies.h"
 
@@ -685,16 +687,20 @@ TEST(SegmentRace, OfSixteenThatOpenOrCreateAllShareOne) {
   for (int round = 0; round < 10; ++round) {
     area.reset();
     std::vector<Process> processes;
+    processes.reserve(kProcesses);
     for (int i = 0; i < kProcesses; ++i) {
       processes.emplace_back([&] {
         meet(area->arrived, kProcesses);
         const Segment segment = open_or_create("race");
         if (segment.created()) ++area->winners;
-        std::atomic_ref<unsigned char> users(
-            *reinterpret_cast<unsigned char*>(&segment.object()[1]));
-        ++users;
+        auto& users =
+            *internal::attach_object<internal::Word<std::uint32_t>>(segment.object().subspan(64));
+        // Relaxed, both: meet() lies between, and orders them.
+        internal::RealEnv::fetch_add(users, 1U, std::memory_order_relaxed);
         meet(area->finished, kProcesses);
-        if (users != kProcesses) ++area->losers;
+        if (internal::RealEnv::load(users, std::memory_order_relaxed) != kProcesses) {
+          ++area->losers;
+        }
       });
     }
     for (Process& process : processes) {
@@ -709,6 +715,7 @@ TEST(SegmentRace, OfSixteenThatOpenOrCreateAllShareOne) {
 
 TEST(SegmentRace, ComingAndGoingAtOnce) {
   std::vector<Process> processes;
+  processes.reserve(4);
   for (int i = 0; i < 4; ++i) {
     processes.emplace_back([] {
       for (int n = 0; n < 300; ++n) {

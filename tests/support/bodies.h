@@ -16,59 +16,22 @@
 // The consumer runs in the calling thread, the producer on the other side of the fence, wherever
 // that is: its EXPECT and ASSERT failures and its exceptions are reported as failures of the test.
 // Each side's end is closed when its callable returns. A producer that does not end is killed after
-// kProducerLimit where it is a process; a consumer that does not end is Bazel's to stop.
+// kChildLimit where it is a process; a consumer that does not end is Bazel's to stop.
 
 #ifndef SLUICE_TESTS_SUPPORT_BODIES_H_
 #define SLUICE_TESTS_SUPPORT_BODIES_H_
 
 #include <gtest/gtest.h>
-#include <sys/types.h>
 
-#include <chrono>
 #include <cstddef>
-#include <functional>
 #include <string>
 #include <thread>
 #include <utility>
 
 #include "sluice/ipc/pipe.h"
-#include "sluice/sync/unique_fd.h"
+#include "sluice/tests/support/child_party.h"
 
 namespace sluice::tests {
-
-inline constexpr std::chrono::seconds kProducerLimit{60};
-
-/// A forked process that runs `body` and hands its GoogleTest failures to the parent.
-class ChildParty {
- public:
-  explicit ChildParty(const std::function<void()>& body);
-  /// Kills the child if finish() was not reached.
-  ~ChildParty();
-  ChildParty(const ChildParty&) = delete;
-  ChildParty& operator=(const ChildParty&) = delete;
-
-  /// Waits for the child's end and reports its failures here.
-  void finish();
-
- private:
-  pid_t pid_ = -1;
-  UniqueFd failures_;  // the reading end; the child's end of it closes with the child
-};
-
-/// Lets a child wait until its parent has come to a certain point.
-class Gate {
- public:
-  Gate();
-  void open();
-  void wait();
-
- private:
-  UniqueFd read_;
-  UniqueFd write_;
-};
-
-/// Runs `body` and reports an exception as a failure of the test.
-void run_reporting(const std::function<void()>& body);
 
 /// A name that no other body of this run has used.
 std::string fresh_object_name();

@@ -7,7 +7,11 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <optional>
 #include <stdexcept>
+
+#include "sluice/ipc/pipe.h"
+#include "sluice/sync/status.h"
 
 namespace sluice::tests {
 namespace {
@@ -54,7 +58,7 @@ TYPED_TEST(Bodies, AnExceptionOfTheProducerIsAFailureOfTheTest) {
       TypeParam::run(
           1 << 12, [](Sender&) { throw std::runtime_error("planted"); },
           [](Receiver& rx) { EXPECT_EQ(rx.recv<int>(), std::nullopt); }),
-      "the producer threw: planted");
+      "the other side threw: planted");
 }
 
 template <class Way>
@@ -74,7 +78,7 @@ TYPED_TEST(ProcessBodies, ADeathOfTheProducerIsAFailureOfTheTest) {
                                 EXPECT_EQ(rx.recv<int>(), std::nullopt);
                                 EXPECT_EQ(rx.status(), Status::peer_died);
                               }),
-                          "wait status");
+                          "wait status of the child");
 }
 
 // Over fork alone: the name of a pipe whose last user was killed stays until it is next used.

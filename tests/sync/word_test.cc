@@ -41,7 +41,7 @@ TEST(AttachObject, GivesTheObjectAtTheStartOfTheMemory) {
   Control* const control = attach_object<Control>(memory);
   ASSERT_NE(control, nullptr);
   EXPECT_EQ(static_cast<void*>(control), memory.data());
-  RealEnv::store(control->b, 0x01020304U, std::memory_order_relaxed);
+  RealEnv::store(control->b, 0x01020304U, std::memory_order_relaxed);  // relaxed: one thread
   EXPECT_EQ(memory[8], std::byte{4});
 }
 
@@ -69,16 +69,18 @@ TEST(AttachObject, CountsAndDoesNotOverflow) {
 }
 
 TEST(RealEnv, ChangesWordsAsAnAtomicDoes) {
+  // One thread: no order matters.
+  constexpr auto kAnyOrder = std::memory_order_relaxed;
   Word<std::uint32_t> word;
-  RealEnv::store(word, 5U, std::memory_order_relaxed);
-  EXPECT_EQ(RealEnv::load(word, std::memory_order_relaxed), 5U);
-  EXPECT_EQ(RealEnv::fetch_add(word, 3U, std::memory_order_relaxed), 5U);
-  EXPECT_EQ(RealEnv::fetch_or(word, 16U, std::memory_order_relaxed), 8U);
+  RealEnv::store(word, 5U, kAnyOrder);
+  EXPECT_EQ(RealEnv::load(word, kAnyOrder), 5U);
+  EXPECT_EQ(RealEnv::fetch_add(word, 3U, kAnyOrder), 5U);
+  EXPECT_EQ(RealEnv::fetch_or(word, 16U, kAnyOrder), 8U);
   std::uint32_t expected = 1;
-  EXPECT_FALSE(RealEnv::cas(word, expected, 9U, std::memory_order_relaxed));
+  EXPECT_FALSE(RealEnv::cas(word, expected, 9U, kAnyOrder));
   EXPECT_EQ(expected, 24U) << "what was found";
-  EXPECT_TRUE(RealEnv::cas(word, expected, 9U, std::memory_order_relaxed));
-  EXPECT_EQ(RealEnv::load(word, std::memory_order_relaxed), 9U);
+  EXPECT_TRUE(RealEnv::cas(word, expected, 9U, kAnyOrder));
+  EXPECT_EQ(RealEnv::load(word, kAnyOrder), 9U);
 }
 
 }  // namespace

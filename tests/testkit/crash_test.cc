@@ -83,6 +83,24 @@ TEST(Crash, ARightProtocolIsIntact) {
       << result;
 }
 
+TEST(Crash, TheExampleInTheHeader) {
+  struct Shared {
+    std::atomic<int> value, ready;
+  };
+  SharedArea<Shared> area;
+  CrashOperation publish{.name = "publish"};
+  publish.setup = [&] { area.reset(); };
+  publish.operation = [&] {
+    area->value = 7;
+    area->ready = 1;
+  };
+  publish.survivor = [&](bool completed) -> std::string {
+    if (completed && area->ready != 1) return "acknowledged but lost";
+    return area->ready == 1 && area->value != 7 ? "published before it was written" : "";
+  };
+  EXPECT_TRUE(step_kill(publish).intact());
+}
+
 TEST(Crash, FindsACommitBeforeThePayload) {
   SharedArea<TwoWords> area;
   const CrashResult result = step_kill(publish(area, [&] {
