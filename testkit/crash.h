@@ -25,6 +25,10 @@
 // before operation() and after it is no kill point. What only the victim knows (which item it
 // popped, say) it writes into a SharedArea of the user's.
 //
+// With KillAt::each_system_call the victim runs freely in between, and is killed before and after
+// each system call (but for the point before the first). That is as thorough, and far quicker, for
+// an operation that shares nothing with others but what the kernel keeps: files, locks.
+//
 // In memory: SharedArea<T> is one anonymous shared mapping with a T at its start, on a page
 // boundary, seen by all children; the harness maps one page for its own reports.
 //
@@ -50,6 +54,7 @@
 // Cost: N instructions take N * N / 2 steps of some microseconds and 2 * N forks: 100 instructions
 // a few tenths of a second, 1,000 some ten seconds. So: small payloads, -O2, and linked with
 // -Wl,-z,now, since each symbol bound lazily inside operation() adds about a thousand instructions.
+// N system calls take 4 * N forks.
 
 #ifndef SLUICE_TESTKIT_CRASH_H_
 #define SLUICE_TESTKIT_CRASH_H_

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -132,7 +133,10 @@ TEST_F(DomainTest, ADirectoryThatOthersMayEnterIsRefused) {
 TEST_F(DomainTest, ADirectoryOfSomebodyElseIsRefused) {
   if (geteuid() != 0) GTEST_SKIP() << "only root can give a directory away";
   mkdir(path_.c_str(), 0700);
-  ASSERT_EQ(chown(path_.c_str(), 12345, 12345), 0);
+  if (chown(path_.c_str(), 12345, 12345) != 0) {
+    ASSERT_EQ(errno, EINVAL);
+    GTEST_SKIP() << "this user namespace, a sandbox's, knows no other user";
+  }
   EXPECT_THAT(refusal(), HasSubstr("owner 12345"));
 }
 
