@@ -11,7 +11,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <regex>
 #include <set>
 #include <string>
 #include <vector>
@@ -46,19 +45,24 @@ std::vector<std::string> lines_of(const std::string& path) {
   return lines;
 }
 
+/// What follows `"name": ` in a row; "" if it is absent.
+std::string after_name(const std::string& row, const std::string& name) {
+  const std::string key = "\"" + name + "\": ";
+  const std::size_t at = row.find(key);
+  return at == std::string::npos ? "" : row.substr(at + key.size());
+}
+
 std::string text_member(const std::string& row, const std::string& name) {
-  std::smatch match;
-  return std::regex_search(row, match, std::regex("\"" + name + "\": \"([^\"]*)\""))
-             ? match[1].str()
-             : "(absent)";
+  const std::string rest = after_name(row, name);
+  return rest.starts_with('"') ? rest.substr(1, rest.find('"', 1) - 1) : "(absent)";
 }
 
 /// -1 if it is absent or null.
 double number_member(const std::string& row, const std::string& name) {
-  std::smatch match;
-  return std::regex_search(row, match, std::regex("\"" + name + R"(": ([0-9.e+]+))"))
-             ? std::stod(match[1].str())
-             : -1;
+  const std::string rest = after_name(row, name);
+  char* end = nullptr;
+  const double value = std::strtod(rest.c_str(), &end);
+  return end == rest.c_str() ? -1 : value;
 }
 
 void expect_sound(const std::string& row) {
