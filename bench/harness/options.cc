@@ -55,10 +55,10 @@ std::optional<Options> parse_options(int argc, char** argv) {
   }
   if (runs.empty()) runs.append(options.quick ? kQuickRuns : kRuns);
   // In front, so that the user's own choice comes later and wins.
-  theirs.insert(theirs.begin(), {argv[0], "--benchmark_repetitions=" + runs,
-                                 "--benchmark_enable_random_interleaving=true"});
-  std::vector<char*> pointers;
-  pointers.reserve(theirs.size());
+  theirs.insert(theirs.begin(),
+                {"--benchmark_repetitions=" + runs, "--benchmark_enable_random_interleaving=true"});
+  // Google Benchmark keeps the pointer to the program's name.
+  std::vector<char*> pointers = {argv[0]};
   for (std::string& argument : theirs) pointers.push_back(argument.data());
   int count = static_cast<int>(pointers.size());
   benchmark::Initialize(&count, pointers.data(), print_help);

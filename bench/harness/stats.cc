@@ -3,6 +3,7 @@
 #include "sluice/bench/harness/stats.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <utility>
 
@@ -10,7 +11,7 @@ namespace sluice::bench {
 
 bool Reading::steady() const {
   const auto [low, high] = std::minmax(before, after);
-  return low > 0 && high <= low * kSteady;
+  return low > 0 && std::isfinite(high) && high <= low * kSteady;
 }
 
 double quantile(std::span<const double> ascending, double q) {

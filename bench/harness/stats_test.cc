@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <vector>
 
 #include "sluice/bench/harness/histogram.h"
@@ -53,6 +54,8 @@ TEST(Reading, MayMoveByAFifthEitherWay) {
   EXPECT_FALSE((Reading{100, 120.1}.steady()));
   EXPECT_FALSE((Reading{120.1, 100}.steady()));
   EXPECT_FALSE((Reading{0, 0}.steady())) << "measured nothing";
+  constexpr double kInfinite = std::numeric_limits<double>::infinity();
+  EXPECT_FALSE((Reading{kInfinite, kInfinite}.steady())) << "measured nothing, as a rate";
 }
 
 TEST(Series, DropsAndCountsARepetitionWhoseYardstickMoved) {

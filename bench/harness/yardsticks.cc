@@ -159,7 +159,8 @@ class MedianRate {
     seconds_.push_back(std::chrono::duration<double>(now - begin_).count());
     begin_ = now;
   }
-  // Without a single block the rate is infinite, which no other reading is near to.
+  // Without a single block the rate is infinite, which is not a steady reading: the repetition is
+  // dropped.
   [[nodiscard]] double end(std::uint64_t) {
     return static_cast<double>(kBlock) / summarize(std::move(seconds_)).median;
   }
