@@ -19,7 +19,7 @@ constexpr const char* kName = "example-words";
 int receive() {
   // Creates the pipe. Its name goes when nobody uses it any more, also after a kill.
   sluice::Receiver words = sluice::Receiver::create(kName);
-  std::cout << "waiting for a sender" << std::endl;
+  std::cout << "waiting for a sender\n" << std::flush;
   std::string word;
   sluice::Status status = words.recv(word);
   for (; status == sluice::Status::ok; status = words.recv(word)) std::cout << word << '\n';
