@@ -68,7 +68,7 @@ class Program {
   }
 
   /// As waitpid(2) says it.
-  int wait() {
+  [[nodiscard]] int wait() const {
     int status = 0;
     EXPECT_EQ(waitpid(pid_, &status, 0), pid_);
     return status;
