@@ -33,6 +33,8 @@
 namespace sluice::internal {
 
 struct RealEnv {
+  // The orders of the operations on words are the callers': each is argued where it is given.
+
   template <class T>
   static T load(const Word<T>& word, std::memory_order order) noexcept {
     return ref(word).load(order);
