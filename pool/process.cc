@@ -156,8 +156,17 @@ std::optional<int> code_of(int wait_status) {
   return std::nullopt;
 }
 
-/// What the kernel still tells of a child that somebody else has reaped (pidfd_getfd's sibling
-/// PIDFD_GET_INFO, since Linux 6.15). Declared here, because the distribution's headers are older.
+/// Waits until the kernel has let go of a child that is not ours to reap. Its pidfd is readable a
+/// moment earlier, while the number is still taken and the exit code not yet on record.
+void wait_released(int pidfd) {
+  while (syscall(SYS_pidfd_send_signal, pidfd, 0, nullptr, 0) == 0 || errno != ESRCH) {
+    struct pollfd hang_up = {.fd = pidfd, .events = 0, .revents = 0};
+    poll(&hang_up, 1, 1);  // no event before Linux 6.9: then the millisecond decides
+  }
+}
+
+/// What the kernel still tells of a child that somebody else has reaped (PIDFD_GET_INFO, since
+/// Linux 6.15). Declared here, because the distribution's headers are older.
 std::optional<int> code_of_reaped(int pidfd) {
   struct PidfdInfo {
     std::uint64_t mask, cgroup_id;
@@ -252,8 +261,9 @@ void Process::collect() {
   } while (n != 0 && errno == EINTR);
   if (n == 0) {
     exit_code_ = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
-  } else {
-    exit_code_ = code_of_reaped(pidfd_.get());  // ECHILD: the host was faster
+  } else {  // ECHILD: the host reaps its children itself, or has the kernel do it
+    wait_released(pidfd_.get());
+    exit_code_ = code_of_reaped(pidfd_.get());
   }
 }
 
