@@ -39,6 +39,12 @@ std::string octal(mode_t mode) {
   return text;
 }
 
+/// The inode of this process's pid namespace; 0 if it can't be read.
+std::uint64_t pid_namespace() noexcept {
+  struct stat s = {};
+  return stat("/proc/self/ns/pid", &s) == 0 ? s.st_ino : 0;
+}
+
 struct Chosen {
   std::mutex mutex;
   std::optional<std::string> name;
@@ -165,6 +171,7 @@ Domain::Header Domain::make_header() {
   header.version = kVersion;
   header.size = sizeof(Header);
   header.device = device_;
+  header.pid_namespace = pid_namespace();
   if (getrandom(&header.incarnation, sizeof header.incarnation, 0) !=
       static_cast<ssize_t>(sizeof header.incarnation)) {
     throw Error::from_errno(errno, {.tried = "draw a random number for the registry"});
@@ -197,6 +204,10 @@ void Domain::read_header() {
                  .hint = "stop the processes that use it and remove the directory"});
   }
   header_ = header;
+}
+
+bool Domain::in_home_pid_namespace() const noexcept {
+  return header_.pid_namespace != 0 && header_.pid_namespace == pid_namespace();
 }
 
 int Domain::directory() {

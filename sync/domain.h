@@ -12,6 +12,7 @@
 //   sluice-<euid>[-<name>]/
 //     registry-v1      0 magic u64 | 8 version u32 | 12 size u32 | 16 incarnation u64
 //                      24 device u64 | 32 inode of live-v1-00 .. live-v1-15, u64 each
+//                      160 inode of the creator's pid namespace u64, 0 if unreadable
 //                      512 next tag u32 (under the lock of byte kCounterByte)
 //                      4096 ring of records, 64 B each: who took a tag, for people
 //     live-v1-00 .. 15 empty; the lock on byte kLiveBase + tag of file tag % 16 means "alive"
@@ -77,6 +78,10 @@ class Domain {
   /// other.
   [[nodiscard]] std::uint64_t incarnation() const noexcept { return header_.incarnation; }
 
+  /// Whether this process is in the pid namespace of the registry's creator, so that process and
+  /// thread ids mean the same to both; false where that can't be known.
+  [[nodiscard]] bool in_home_pid_namespace() const noexcept;
+
   /// A descriptor of the directory, checked to be still the one that was opened. It stays the
   /// domain's. Throws Error if the host closed it and the path now leads elsewhere.
   [[nodiscard]] int directory();
@@ -98,6 +103,7 @@ class Domain {
     std::uint64_t incarnation;
     std::uint64_t device;
     std::array<std::uint64_t, kLiveFiles> live_inodes;
+    std::uint64_t pid_namespace;
   };
 
   [[nodiscard]] int open_mode() const noexcept;

@@ -192,6 +192,22 @@ bool is_held(int fd, off_t byte) noexcept {
   }
 }
 
+/// The part of the incarnation that is kept in words, where 0 means "none yet".
+std::uint32_t word_incarnation(const Domain& domain) {
+  const auto low = static_cast<std::uint32_t>(domain.incarnation());
+  return low != 0 ? low : 1;
+}
+
+/// Makes this process the participant `tag`.
+void publish(const Domain& domain, Tag tag) {
+  const std::uint32_t home = domain.in_home_pid_namespace() ? 1 : 0;
+  // Relaxed, both: the tag's store below publishes them.
+  g_process_state.incarnation.store(word_incarnation(domain), std::memory_order_relaxed);
+  g_process_state.home_pid_namespace.store(home, std::memory_order_relaxed);  // as above
+  // Release: who sees the tag sees the fields above.
+  g_process_state.tag.store(tag, std::memory_order_release);
+}
+
 /// Takes a tag for this process unless another thread just has.
 Tag join_domain() {
   hold_attach_mutex_across_fork();
@@ -203,10 +219,10 @@ Tag join_domain() {
   internal::wipe_process_state_on_fork();
   static const bool leaves_at_exit = std::atexit(leave) == 0;
   static_cast<void>(leaves_at_exit);
-  const Tag tag = take_tag(Domain::current());
+  Domain& domain = Domain::current();
+  const Tag tag = take_tag(domain);
   internal::register_barriers();
-  // Relaxed: see self().
-  g_process_state.tag.store(tag, std::memory_order_relaxed);
+  publish(domain, tag);
   return tag;
 }
 
@@ -214,7 +230,7 @@ Tag join_domain() {
 
 Liveness probe(Tag tag) noexcept {
   if (tag == kNobody) return Liveness::dead;
-  // Relaxed: see self().
+  // Relaxed: two numbers are compared, and nothing else is read.
   if (tag == g_process_state.tag.load(std::memory_order_relaxed)) return Liveness::alive;
   const int index = live_file_of(tag);
   // Twice: the second time with a descriptor opened anew if the first was not ours any more.

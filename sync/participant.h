@@ -62,15 +62,16 @@ inline constexpr Tag kNobody = 0;
 
 /// This process's tag; attaches at first use.
 [[nodiscard]] inline Tag self() {
-  // Relaxed: the tag is a number that refers to nothing in this process's memory.
-  const Tag tag = internal::g_process_state.tag.load(std::memory_order_relaxed);
+  // Acquire: what was stored before the tag, the registry's incarnation, is visible with it. On
+  // x86-64 that is a plain load.
+  const Tag tag = internal::g_process_state.tag.load(std::memory_order_acquire);
   return tag != kNobody ? tag : internal::attach_slowly();
 }
 
 /// As self(), but kNobody if this process has not attached yet.
 [[nodiscard]] inline Tag self_if_attached() noexcept {
-  // Relaxed: as in self().
-  return internal::g_process_state.tag.load(std::memory_order_relaxed);
+  // Acquire: as in self().
+  return internal::g_process_state.tag.load(std::memory_order_acquire);
 }
 
 /// Whether the participant lives. kNobody and tags never given out are dead.

@@ -12,9 +12,11 @@ ProcessState g_process_state;
 namespace {
 
 void forget_in_child() {
-  // Relaxed, both: the child of fork(3) has one thread, and no other process sees this page.
-  g_process_state.tag.store(0, std::memory_order_relaxed);
-  g_process_state.barrier_registered.store(0, std::memory_order_relaxed);  // as above
+  // Relaxed, all: the child of fork(3) has one thread, and no other process sees this page.
+  for (auto* field : {&g_process_state.tag, &g_process_state.incarnation,
+                      &g_process_state.home_pid_namespace, &g_process_state.barrier_registered}) {
+    field->store(0, std::memory_order_relaxed);  // as above
+  }
 }
 
 bool wipe_or_forget() {

@@ -18,8 +18,15 @@
 namespace sluice::internal {
 
 struct alignas(4096) ProcessState {
-  /// This process's participant tag; 0 until it has attached. Written once, under the attach mutex.
+  /// This process's participant tag; 0 until it has attached. Written once, under the attach mutex,
+  /// after the fields that describe the registry: who has loaded it (acquire) sees those.
   std::atomic<std::uint32_t> tag;
+  /// The low half of the registry's incarnation, 1 where that would be 0: for words in shared
+  /// memory that must not be judged by another registry. 0 until attached.
+  std::atomic<std::uint32_t> incarnation;
+  /// 1 if this process is in the pid namespace in which the registry was created, so that thread
+  /// ids mean the same to both; 0 if not, or if that can't be known.
+  std::atomic<std::uint32_t> home_pid_namespace;
   /// 1 once membarrier(2) knows this process, so that its wakers need no fence (sync/env.h).
   std::atomic<std::uint32_t> barrier_registered;
 };

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "sluice/sync/domain.h"
+#include "sluice/sync/process_state.h"
 #include "sluice/tests/support/bodies.h"
 #include "sluice/tests/sync/asleep.h"
 
@@ -116,6 +117,26 @@ TEST(Participant, LivenessPrintsItself) {
   std::ostringstream text;
   text << Liveness::alive << ' ' << Liveness::dead << ' ' << Liveness::unknown;
   EXPECT_EQ(text.str(), "alive dead unknown");
+}
+
+TEST(ParticipantState, CarriesTheRegistrysIncarnationAndPidNamespace) {
+  attach();
+  const auto low = static_cast<std::uint32_t>(Domain::current().incarnation());
+  EXPECT_EQ(internal::g_process_state.incarnation, low != 0 ? low : 1);
+  EXPECT_EQ(internal::g_process_state.home_pid_namespace, 1U) << "this process made the registry";
+}
+
+TEST(ParticipantState, OfAChildIsEmptyUntilItAttachesAndThenAsItsParents) {
+  attach();
+  const std::uint32_t incarnation = internal::g_process_state.incarnation;
+  ChildParty child([&] {
+    EXPECT_EQ(internal::g_process_state.incarnation, 0U);
+    EXPECT_EQ(internal::g_process_state.home_pid_namespace, 0U);
+    attach();
+    EXPECT_EQ(internal::g_process_state.incarnation, incarnation);
+    EXPECT_EQ(internal::g_process_state.home_pid_namespace, 1U);
+  });
+  child.finish();
 }
 
 // -------------------------------------------------------------------------------------------------
