@@ -91,12 +91,15 @@ struct RealEnv {
     return true;
   }
 
-  static FutexWait futex_wait(Word<std::uint32_t>& word, std::uint32_t expected,
+  /// On a 64-bit word: on its low half.
+  template <class T>
+  static FutexWait futex_wait(Word<T>& word, std::uint32_t expected,
                               Deadline::TimePoint until) noexcept {
     return internal::futex_wait(word, expected, until);
   }
 
-  static int futex_wake(Word<std::uint32_t>& word, int count) noexcept {
+  template <class T>
+  static int futex_wake(Word<T>& word, int count) noexcept {
     return internal::futex_wake(word, count);
   }
 

@@ -22,13 +22,10 @@ timespec to_timespec(Deadline::TimePoint at) {
           .tv_nsec = static_cast<long>(std::chrono::nanoseconds(since_boot - seconds).count())};
 }
 
-}  // namespace
-
-FutexWait futex_wait(Word<std::uint32_t>& word, std::uint32_t expected,
-                     Deadline::TimePoint until) noexcept {
+FutexWait wait_at(void* address, std::uint32_t expected, Deadline::TimePoint until) noexcept {
   const timespec at = to_timespec(until);
   // The bitset form is the one that takes an absolute time.
-  if (syscall(SYS_futex, &word.raw, FUTEX_WAIT_BITSET, expected, &at, nullptr,
+  if (syscall(SYS_futex, address, FUTEX_WAIT_BITSET, expected, &at, nullptr,
               FUTEX_BITSET_MATCH_ANY) == 0) {
     return FutexWait::woken;
   }
@@ -42,9 +39,27 @@ FutexWait futex_wait(Word<std::uint32_t>& word, std::uint32_t expected,
   }
 }
 
-int futex_wake(Word<std::uint32_t>& word, int count) noexcept {
-  const long woken = syscall(SYS_futex, &word.raw, FUTEX_WAKE, count, nullptr, nullptr, 0);
+int wake_at(void* address, int count) noexcept {
+  const long woken = syscall(SYS_futex, address, FUTEX_WAKE, count, nullptr, nullptr, 0);
   return woken > 0 ? static_cast<int>(woken) : 0;
 }
+
+}  // namespace
+
+FutexWait futex_wait(Word<std::uint32_t>& word, std::uint32_t expected,
+                     Deadline::TimePoint until) noexcept {
+  return wait_at(&word.raw, expected, until);
+}
+
+int futex_wake(Word<std::uint32_t>& word, int count) noexcept { return wake_at(&word.raw, count); }
+
+// The low half of a 64-bit word lies at its address: sync/platform.h asserts little-endian.
+
+FutexWait futex_wait(Word<std::uint64_t>& word, std::uint32_t expected,
+                     Deadline::TimePoint until) noexcept {
+  return wait_at(&word.raw, expected, until);
+}
+
+int futex_wake(Word<std::uint64_t>& word, int count) noexcept { return wake_at(&word.raw, count); }
 
 }  // namespace sluice::internal

@@ -36,6 +36,11 @@ FutexWait futex_wait(Word<std::uint32_t>& word, std::uint32_t expected,
 /// Wakes at most `count` sleepers and returns how many were woken.
 int futex_wake(Word<std::uint32_t>& word, int count) noexcept;
 
+/// The same on the low half of a 64-bit word: the half that the kernel's robust futexes know.
+FutexWait futex_wait(Word<std::uint64_t>& word, std::uint32_t expected,
+                     Deadline::TimePoint until) noexcept;
+int futex_wake(Word<std::uint64_t>& word, int count) noexcept;
+
 }  // namespace sluice::internal
 
 #endif  // SLUICE_SYNC_FUTEX_H_

@@ -288,6 +288,19 @@ std::optional<Record> describe(Domain& domain, Tag tag) {
                 bytes.left != 0};
 }
 
+std::string to_text(Tag tag) {
+  if (tag == kNobody) return "somebody who is not known any more";
+  std::string text = "participant " + std::to_string(tag);
+  try {
+    if (const auto record = describe(Domain::current(), tag)) {
+      text += " (pid " + std::to_string(record->pid) + ", " + record->name + ")";
+    }
+  } catch (const Error&) {
+    return text;  // the registry can't be read: the number alone
+  }
+  return text;
+}
+
 }  // namespace participant
 
 Tag internal::attach_slowly() { return participant::join_domain(); }

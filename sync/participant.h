@@ -100,6 +100,9 @@ struct Record {
 /// The record of `tag`; empty if a later tag has overwritten it.
 [[nodiscard]] std::optional<Record> describe(Domain& domain, Tag tag);
 
+/// For people: "participant 7 (pid 4711, parser)", or as much of it as is known in this domain.
+[[nodiscard]] std::string to_text(Tag tag);
+
 }  // namespace participant
 
 /// Attaches this process to its domain now instead of at first use.

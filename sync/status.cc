@@ -25,6 +25,8 @@ class StatusCategory final : public std::error_category {
         return "closed";
       case Status::peer_died:
         return "the peer's process died";
+      case Status::owner_died:
+        return "the owner died holding it";
       case Status::too_large:
         return "too large";
       case Status::mismatch:
@@ -58,6 +60,8 @@ std::string_view to_string(Status status) noexcept {
       return "closed";
     case Status::peer_died:
       return "peer_died";
+    case Status::owner_died:
+      return "owner_died";
     case Status::too_large:
       return "too_large";
     case Status::mismatch:

@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Mutex and RecursiveMutex: locks for threads and processes that outlive their holder: whoever
+// holds one may be killed at any instruction, and the next to come is told so. Not for handing over
+// from one thread to another (only the owner unlocks), not to be held while waiting for a person,
+// and not fair: a newcomer may overtake a sleeper.
+//
+//   struct Account { Mutex mutex; long balance, reserved; };   // in shared memory
+//
+//   std::scoped_lock hold(account.mutex);                      // throws OwnerDied, see below
+//   account.mutex.lock([&] { account.reserved = 0; });         // or: repairs first if need be
+//   if (account.mutex.acquire(5ms) == Status::owner_died) {    // or by hand
+//     account.reserved = 0;
+//     account.mutex.mark_consistent();
+//   }
+//
+// In memory (16 bytes, all zero = free and never used; may be a member of a shared struct):
+//
+//   63            32 31        30          29         0    64        95   96        127
+//   +---------------+---------+------------+-----------+  +-------------+-------------+
+//   | owner's tag   | waiters | owner died | thread id |  | incarnation | who died    |
+//   +---------------+---------+------------+-----------+  +-------------+-------------+
+//   word, high half: the owner writes it together with the low half
+//   word, low half:  a robust futex of the kernel (Documentation/locking/robust-futex-ABI), which
+//                    marks it when the owner's thread ends; waiters set `waiters`
+//   incarnation:     whose tags these are: set by the first user, before the lock is ever held
+//   who died:        the owner whose death is marked; written by whoever takes the lock after it,
+//                    for people to read
+//
+// When an owner dies (killed, exited, or its thread ended) the lock is marked. The mark stays until
+// somebody repairs: lock() and the try_ forms throw OwnerDied and do not hold the lock; acquire()
+// returns owner_died and does hold it. A repairer who unlocks without mark_consistent(), or dies as
+// well, leaves the mark for the next. std::condition_variable_any works between the threads of a
+// process; if an owner dies while somebody waits there, its re-locking throws, which ends the
+// process (std::terminate), so between processes use ConditionVariable.
+//
+// Units: Deadline. Errors, per call: below; misuse (relocking a Mutex that the thread holds, and
+// unlocking one that it does not) throws std::logic_error and changes nothing. Status: corrupt (the
+// bytes are no lock), foreign_registry (locked under another registry: reset()), closed
+// (destroyed); the forms without a Status throw Error with it.
+//
+// Threads and processes: all calls may overlap, but for destroy() and reset(). Signals do not end a
+// wait; no call is a cancellation point. A forked child holds nothing of what its parent holds; the
+// guard of sync/lock_guard.h knows that.
+//
+// If a process dies here: taking and giving back are one compare-and-swap each (the commit). Killed
+// before taking: nothing. Killed as the owner: the kernel marks the lock and wakes a waiter within
+// some 25 us; where it does not (further locks that the thread held besides, get_robust_list(2)
+// refused, another pid namespace) a waiter finds out at the end of its slice, by asking whether the
+// owner's tag is alive. Killed between giving back and waking: the kernel wakes. Killed after
+// having been woken: `waiters` is still set, since nobody but a waker that woke nobody clears it,
+// so the wake-up is passed on. Every loop is bounded by attempts or by the deadline.
+//
+// Cost, uncontended: lock and unlock one compare-and-swap each, no system call, no allocation (but
+// the first of a thread, and more than 16 held at once).
+
+#ifndef SLUICE_SYNC_MUTEX_H_
+#define SLUICE_SYNC_MUTEX_H_
+
+#include <chrono>
+#include <climits>
+#include <concepts>
+#include <cstdint>
+#include <ostream>
+#include <type_traits>
+
+#include "sluice/sync/deadline.h"
+#include "sluice/sync/lock_env.h"
+#include "sluice/sync/lock_report.h"
+#include "sluice/sync/participant.h"
+#include "sluice/sync/patience.h"
+#include "sluice/sync/status.h"
+#include "sluice/sync/thread_state.h"
+#include "sluice/sync/word.h"
+
+namespace sluice {
+
+/// What happens when the owner locks again.
+enum class Relock : std::uint8_t { refused, counted };
+
+template <class Env, Relock kRelock = Relock::refused>
+class BasicMutex {
+ public:
+  /// Waits for as long as it takes. Throws OwnerDied, Error, std::logic_error; then the caller does
+  /// not hold the lock.
+  void lock() {
+    const Status s = take(Deadline::never(), Marked::left);
+    if (s != Status::ok) [[unlikely]]
+      internal::throw_not_locked(s, died());
+  }
+
+  /// False if another holds it. A Mutex's own holder gets false as well. Throws as lock() else.
+  bool try_lock() { return try_until(Deadline::now()); }
+
+  /// False if the time has passed. Throws as lock().
+  template <class Rep, class Period>
+  bool try_lock_for(std::chrono::duration<Rep, Period> after) {
+    return try_until(Deadline(after));
+  }
+  template <class Clock, class Duration>
+  bool try_lock_until(std::chrono::time_point<Clock, Duration> at) {
+    if constexpr (std::same_as<Clock, Deadline::Clock>) {
+      return try_until(Deadline(std::chrono::ceil<Deadline::Clock::duration>(at)));
+    } else {
+      // A clock that is set while we wait: what counts is what it says in the end.
+      while (!try_lock_for(at - Clock::now())) {
+        if (Clock::now() >= at) return false;
+      }
+      return true;
+    }
+  }
+  /// Takes the lock also if an owner died. Holds it: ok, owner_died. Does not: timeout, corrupt,
+  /// foreign_registry, closed. Throws std::logic_error.
+  Status acquire(Deadline deadline = Deadline::never()) { return take(deadline, Marked::taken); }
+
+  /// As lock(), but if an owner died, calls `repair` with the lock held and marks it consistent. If
+  /// that throws, the lock is given back and stays marked.
+  template <std::invocable Repair>
+  void lock(Repair repair) {
+    const Status s = acquire();
+    if (s == Status::ok) return;
+    if (s != Status::owner_died) internal::throw_not_locked(s, died());
+    try {
+      repair();
+    } catch (...) {
+      unlock();
+      throw;
+    }
+    mark_consistent();
+  }
+
+  /// By the holder of a lock whose owner had died: what it protects is in order again. Throws
+  /// std::logic_error for a lock that is not marked, or not the caller's.
+  void mark_consistent() {
+    const std::uint64_t me = Env::me();
+    // Relaxed, twice: only this thread's own later unlock publishes anything.
+    std::uint64_t word = Env::load(word_, std::memory_order_relaxed);
+    if (me == 0 || Word::owner_of(word) != me || (word & Word::kOwnerDied) == 0) {
+      internal::refuse_marking();
+    }
+    // Relaxed: as above.
+    if (!change_own(me, word, ~Word::kOwnerDied, std::memory_order_relaxed)) {
+      internal::refuse_overwritten();
+    }
+  }
+
+  /// Throws std::logic_error if the calling thread does not hold the lock.
+  void unlock() {
+    const std::uint64_t me = Env::me();
+    if (me == 0) internal::refuse_unlock();
+    internal::ThreadState& self = Env::self();
+    if constexpr (kRelock == Relock::counted) {
+      internal::HeldLock* const held = self.held.find(&word_);
+      if (held != nullptr && --held->depth != 0) return;
+    }
+    std::uint64_t word = me;
+    // Release: pairs with the acquire of the next taker.
+    if (!Env::cas(word_, word, Word::kFree, std::memory_order_release)) [[unlikely]] {
+      unlock_slowly(self, word);
+    }
+    self.held.remove(word_);
+  }
+
+  /// Ends the lock's use: later calls say closed. busy if a living owner holds it. Waiters are
+  /// told.
+  Status destroy() { return end_as(Word::kDestroyed); }
+
+  /// For whoever knows that nobody uses the lock: makes it free, unmarked, and of this process's
+  /// registry, whatever it was. busy if an owner holds it who is known to live.
+  Status reset() {
+    const std::uint32_t incarnation = Env::self().incarnation;
+    // Relaxed: as in take().
+    const std::uint32_t found = Env::load(incarnation_, std::memory_order_relaxed);
+    if (found != 0 && found != incarnation) {
+      // Relaxed, three times: the caller vouches that nobody else looks. In this order, since a
+      // free lock of another registry is refused, and so can be reset again.
+      Env::store(word_, Word::kFree, std::memory_order_relaxed);
+      Env::store(incarnation_, incarnation, std::memory_order_relaxed);    // as above
+      Env::store(died_, participant::kNobody, std::memory_order_relaxed);  // as above
+      Env::futex_wake(word_, INT_MAX);
+      return Status::ok;
+    }
+    return end_as(Word::kFree);
+  }
+
+  /// Whether the calling thread holds the lock.
+  [[nodiscard]] bool is_owned() const noexcept {
+    const std::uint64_t me = Env::me();
+    // Relaxed: nobody else writes this thread's signature.
+    return me != 0 && Word::owner_of(Env::load(word_, std::memory_order_relaxed)) == me;
+  }
+
+  /// How often the calling thread holds the lock.
+  [[nodiscard]] std::uint32_t recursion_count() const noexcept {
+    if (!is_owned()) return 0;
+    const internal::HeldLock* const held = Env::self().held.find(&word_);
+    return held != nullptr ? held->depth : 0;
+  }
+
+  /// A snapshot for people, and for what must be decided without the lock: nobody may conclude from
+  /// it that the lock will be free.
+  [[nodiscard]] LockReport report() const noexcept {
+    // Relaxed, twice: as above.
+    return internal::report_lock(Env::load(word_, std::memory_order_relaxed), died());
+  }
+
+  friend std::ostream& operator<<(std::ostream& out, const BasicMutex& mutex) {
+    return out << (kRelock == Relock::counted ? "RecursiveMutex: " : "Mutex: ") << mutex.report();
+  }
+
+  // For ConditionVariable.
+
+  /// Gives the lock back however often the caller holds it, and returns how often that was.
+  std::uint32_t release_all() {
+    internal::HeldLock* const held = Env::self().held.find(&word_);
+    if (held == nullptr) internal::refuse_unlock();
+    const std::uint32_t depth = held->depth;
+    held->depth = 1;
+    unlock();
+    return depth;
+  }
+
+  /// Takes the lock, however long it takes, as often as release_all() said.
+  Status take_again(std::uint32_t depth) {
+    const Status s = acquire();
+    if (internal::HeldLock* const held = Env::self().held.find(&word_)) held->depth = depth;
+    return s;
+  }
+
+  /// Whether an owner died, as the word says or, if it says that somebody holds it, the kernel.
+  [[nodiscard]] bool lost_its_owner() const noexcept {
+    // Relaxed: the answer leads to acquire(), which orders.
+    const std::uint64_t word = Env::load(word_, std::memory_order_relaxed);
+    if (!Word::is_held(word)) return (word & Word::kOwnerDied) != 0;
+    return word != Word::kDestroyed && Env::probe(Word::tag_of(word)) == Liveness::dead;
+  }
+
+ private:
+  using Word = internal::LockWord;
+
+  /// What to do with a lock whose owner died.
+  enum class Marked : std::uint8_t { left, taken };
+
+  /// About as long as a critical section of some ten instructions takes elsewhere.
+  static constexpr int kSpinLooks = 100;
+  /// Against a word that somebody keeps changing.
+  static constexpr int kMostAttempts = 1 << 20;
+
+  Status take(Deadline deadline, Marked marked) {
+    internal::ThreadState& self = Env::self();
+    // Relaxed: only compared; adopt() decides.
+    if (Env::load(incarnation_, std::memory_order_relaxed) != self.incarnation) [[unlikely]] {
+      if (!adopt(self.incarnation)) return Status::foreign_registry;
+    }
+    self.held.want(word_);
+    std::uint64_t word = Word::kFree;
+    // Acquire: pairs with the release of the last owner.
+    if (Env::cas(word_, word, self.me, std::memory_order_acquire)) [[likely]] {
+      self.held.add(word_);
+      return Status::ok;
+    }
+    if (Word::owner_of(word) == self.me) [[unlikely]]
+      return take_again_by_owner(self, deadline);
+    const Status s = take_slowly(self, word, deadline, marked);
+    if (s == Status::ok || (s == Status::owner_died && marked == Marked::taken)) {
+      self.held.add(word_);
+    } else {
+      self.held.give_up();
+    }
+    return s;
+  }
+
+  /// Makes the lock this registry's, unless it is another's.
+  bool adopt(std::uint32_t mine) noexcept {
+    std::uint32_t found = 0;
+    // Relaxed: whoever finds another number, or none, comes here, and a read-modify-write sees the
+    // latest.
+    return Env::cas(incarnation_, found, mine, std::memory_order_relaxed) || found == mine;
+  }
+
+  Status take_again_by_owner(internal::ThreadState& self, Deadline deadline) {
+    self.held.give_up();
+    internal::HeldLock* const held = self.held.find(&word_);
+    if (kRelock == Relock::counted && held != nullptr && held->depth != UINT32_MAX) {
+      ++held->depth;
+      return Status::ok;
+    }
+    if (held != nullptr && deadline.is_now()) return Status::timeout;
+    internal::refuse_relock();
+  }
+
+  Status take_slowly(internal::ThreadState& self, std::uint64_t word, Deadline deadline,
+                     Marked marked) noexcept {
+    internal::BasicPatience<Env> patience(deadline, kSpinLooks);
+    std::uint64_t sleepers = 0;  // kWaiters once this thread has slept: others may still do
+    for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
+      if (word == Word::kDestroyed) return Status::closed;
+      if (!Word::is_held(word)) {
+        const bool died = word != (word & Word::kWaiters);
+        if (died && marked == Marked::left) return leave_marked(word);
+        const std::uint64_t mine =
+            self.me | sleepers | (word & Word::kWaiters) | (died ? Word::kOwnerDied : 0);
+        // Acquire: pairs with the release of the last owner, or of who marked the lock for it.
+        if (!Env::cas(word_, word, mine, std::memory_order_acquire)) continue;
+        if (died) note_death(word);
+        return died ? Status::owner_died : Status::ok;
+      }
+      switch (patience.next()) {
+        case internal::Patience::look:
+          break;
+        case internal::Patience::ask:
+          mark_if_dead(word);
+          break;
+        case internal::Patience::sleep:
+          if (!announce(word)) continue;
+          sleepers = Word::kWaiters;
+          Env::futex_wait(word_, Word::futex_of(word), patience.slice_end());
+          attempt = 0;
+          break;
+        case internal::Patience::give_up:
+          return Status::timeout;
+      }
+      // Relaxed: the compare-and-swap that takes the lock orders.
+      word = Env::load(word_, std::memory_order_relaxed);
+    }
+    return Status::corrupt;
+  }
+
+  /// Sets kWaiters in a held word; false if the word is another by now, which `word` then holds.
+  bool announce(std::uint64_t& word) noexcept {
+    if ((word & Word::kWaiters) != 0) return true;
+    const std::uint64_t with = word | Word::kWaiters;
+    // Relaxed: a bit for the one who gives the lock back, who reads it with its compare-and-swap.
+    if (!Env::cas(word_, word, with, std::memory_order_relaxed)) return false;
+    word = with;
+    return true;
+  }
+
+  /// Does for the kernel what it did not do.
+  void mark_if_dead(std::uint64_t word) noexcept {
+    if (Env::probe(Word::tag_of(word)) != Liveness::dead) return;
+    // Acquire-release: the probe came after the kernel had dropped the dead owner's file lock, and
+    // whoever takes the lock by this mark is to see what the owner wrote.
+    Env::cas(word_, word, Word::abandoned(word), std::memory_order_acq_rel);
+  }
+
+  Status leave_marked(std::uint64_t word) noexcept {
+    // For other sleepers there is nothing to wait for either: each wakes the next.
+    if ((word & Word::kWaiters) != 0) Env::futex_wake(word_, 1);
+    return Status::owner_died;
+  }
+
+  void note_death(std::uint64_t word) noexcept {
+    // A repairer that gave up has left its own mark without a tag: then the first death stays
+    // noted.
+    if (Word::tag_of(word) == participant::kNobody) return;
+    // Relaxed: for people.
+    Env::store(died_, Word::tag_of(word), std::memory_order_relaxed);
+  }
+
+  [[nodiscard]] Tag died() const noexcept {
+    // Relaxed, twice: for people.
+    const std::uint64_t word = Env::load(word_, std::memory_order_relaxed);
+    if (!Word::is_held(word) && Word::tag_of(word) != 0) return Word::tag_of(word);
+    return Env::load(died_, std::memory_order_relaxed);  // as above
+  }
+
+  /// The word is this thread's with waiters or a mark, or not this thread's at all.
+  void unlock_slowly(internal::ThreadState& self, std::uint64_t word) {
+    if (self.held.find(&word_) == nullptr) internal::refuse_unlock();
+    constexpr std::uint64_t kStays = Word::kWaiters | Word::kOwnerDied;
+    // Release: pairs with the acquire of the next taker.
+    if (!change_own(self.me, word, kStays, std::memory_order_release)) {
+      self.held.remove(word_);
+      internal::refuse_overwritten();
+    }
+    if ((word & Word::kWaiters) == 0 || Env::futex_wake(word_, 1) != 0) return;
+    std::uint64_t left = word & kStays;
+    // Relaxed: nobody was asleep; a waiter that sets the bit again finds a free lock instead.
+    Env::cas(word_, left, left & ~Word::kWaiters, std::memory_order_relaxed);
+  }
+
+  /// Leaves of `word`, which is this thread's, the bits in `kept`. Others only add kWaiters
+  /// meanwhile: false if the bytes were overwritten. `word` holds what was there before.
+  bool change_own(std::uint64_t me, std::uint64_t& word, std::uint64_t kept,
+                  std::memory_order order) noexcept {
+    for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
+      if (Word::owner_of(word) != me) return false;
+      // Ordered as the caller says.
+      if (Env::cas(word_, word, word & kept, order)) return true;
+    }
+    return false;
+  }
+
+  bool try_until(Deadline deadline) {
+    const Status s = take(deadline, Marked::left);
+    if (s == Status::ok) return true;
+    if (s != Status::timeout) internal::throw_not_locked(s, died());
+    return false;
+  }
+
+  Status end_as(std::uint64_t end) noexcept {
+    // Relaxed: the swap decides.
+    std::uint64_t word = Env::load(word_, std::memory_order_relaxed);
+    for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
+      const bool held = Word::is_held(word) && word != Word::kDestroyed;
+      if (held && Env::probe(Word::tag_of(word)) != Liveness::dead) return Status::busy;
+      // Acquire: the caller goes on with what the lock protected.
+      if (!Env::cas(word_, word, end, std::memory_order_acquire)) continue;
+      Env::store(died_, participant::kNobody, std::memory_order_relaxed);  // relaxed: for people
+      Env::futex_wake(word_, INT_MAX);
+      return Status::ok;
+    }
+    return Status::corrupt;
+  }
+
+  internal::Word<std::uint64_t> word_;
+  internal::Word<std::uint32_t> incarnation_;
+  internal::Word<std::uint32_t> died_;
+};
+
+using Mutex = BasicMutex<internal::RealLockEnv>;
+
+/// A Mutex that its owner may lock again; each lock() takes one unlock().
+using RecursiveMutex = BasicMutex<internal::RealLockEnv, Relock::counted>;
+
+static_assert(sizeof(Mutex) == 16 && alignof(Mutex) == 8);
+static_assert(internal::Mappable<Mutex> && internal::Mappable<RecursiveMutex>);
+
+}  // namespace sluice
+
+#endif  // SLUICE_SYNC_MUTEX_H_
