@@ -382,6 +382,7 @@ Status Sender::write(std::uint32_t type, std::span<const std::byte> payload) noe
 
 Status Sender::send_record(std::uint32_t type, std::span<const std::byte> payload,
                            Deadline deadline) {
+  const Call call(*this);
   if (!is_mine()) [[unlikely]] {
     if (const Status s = claim(); s != Status::ok) return s;
   }
