@@ -32,7 +32,7 @@
 //
 // If a process dies here: a killed waiter leaves at most `waiting` set, which costs one needless
 // wake call; a notifier killed between its change and its wake call leaves sleepers to the end of
-// their slice (10 ms, growing to 80 ms). Nothing needs repair.
+// their slice (sync/wait_policy.h). Nothing needs repair.
 //
 // Cost: notify with nobody waiting: one load, no system call. A sleeper: one membarrier and one
 // futex call per slice.
@@ -40,14 +40,13 @@
 #ifndef SLUICE_SYNC_EVENT_COUNT_H_
 #define SLUICE_SYNC_EVENT_COUNT_H_
 
-#include <algorithm>
-#include <chrono>
 #include <climits>
 #include <cstdint>
 #include <type_traits>
 
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/env.h"
+#include "sluice/sync/patience.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/word.h"
 
@@ -59,11 +58,8 @@ class BasicEventCount {
   /// What a waiter saw when it announced itself.
   enum class Key : std::uint32_t {};
 
-  static constexpr std::chrono::milliseconds kFirstSlice{10};
-  static constexpr std::chrono::milliseconds kLongestSlice{80};
-
-  /// How often await() looks before it sleeps, if this thread has more than one CPU: about as long
-  /// as falling asleep and being woken would take.
+  /// How often an adaptive await() looks before it sleeps: about as long as falling asleep and
+  /// being woken would take.
   static constexpr int kSpinLooks = 1000;
 
   /// Wakes one sleeper, if somebody may sleep. Call after the change it tells of.
@@ -89,22 +85,32 @@ class BasicEventCount {
     Env::futex_wait(word_, static_cast<std::uint32_t>(key), until);
   }
 
-  /// Waits until `ready()`, which is called often and must be cheap. Before each sleep, and so at
-  /// least once per slice, `still_hopeful()` says whether waiting makes sense: anything but ok ends
-  /// the wait with that status, after a last look at `ready()`.
+  /// Waits until `ready()`, which is called often and must be cheap, in the way that the thread's
+  /// WaitPolicy says. Before each sleep, and so at least once per slice, `still_hopeful()` says
+  /// whether waiting makes sense: anything but ok ends the wait with that status, after a last look
+  /// at `ready()`.
   template <class Ready, class StillHopeful>
   Status await(Deadline deadline, Ready ready, StillHopeful still_hopeful) {
     if (ready()) return Status::ok;
     if (deadline.is_now()) return Status::timeout;
-    if (spin(ready)) return Status::ok;
-    for (auto slice = kFirstSlice;; slice = std::min(2 * slice, kLongestSlice)) {
-      const Key key = announce();
-      if (ready()) return Status::ok;
-      // A peer's last act and its end are seen in the opposite order by nobody who looks twice.
-      if (const Status s = still_hopeful(); s != Status::ok) return ready() ? Status::ok : s;
-      const Deadline::TimePoint now = Env::now();
-      if (deadline.passed(now)) return ready() ? Status::ok : Status::timeout;
-      sleep(key, std::min(now + slice, deadline.time()));
+    internal::BasicPatience<Env> patience(deadline, kSpinLooks);
+    for (;;) {
+      switch (patience.next()) {
+        case internal::Patience::look:
+          break;
+        case internal::Patience::ask:
+          // A peer's last act and its end are seen in the opposite order by nobody who looks twice.
+          if (const Status s = still_hopeful(); s != Status::ok) return ready() ? Status::ok : s;
+          break;
+        case internal::Patience::sleep: {
+          const Key key = announce();
+          if (ready()) return Status::ok;
+          sleep(key, patience.slice_end());
+          break;
+        }
+        case internal::Patience::give_up:
+          return ready() ? Status::ok : Status::timeout;
+      }
       if (ready()) return Status::ok;
     }
   }
@@ -152,17 +158,6 @@ class BasicEventCount {
       if (Env::cas(word_, word, (word + kEpoch) & ~kWaiting, std::memory_order_relaxed)) break;
     }
     Env::futex_wake(word_, INT_MAX);
-  }
-
-  template <class Ready>
-  static bool spin(Ready& ready) {
-    // Per thread, read once: an affinity mask that changes later costs speed, not correctness.
-    thread_local const int looks = usable_cpus() > 1 ? kSpinLooks : 0;
-    for (int i = 0; i < looks; ++i) {
-      Env::pause();
-      if (ready()) return true;
-    }
-    return false;
   }
 
   internal::Word<std::uint32_t> word_;

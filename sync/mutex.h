@@ -67,6 +67,7 @@
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/lock_env.h"
 #include "sluice/sync/lock_report.h"
+#include "sluice/sync/owner_died.h"
 #include "sluice/sync/participant.h"
 #include "sluice/sync/patience.h"
 #include "sluice/sync/status.h"

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// LockGuard: holds a lock to the end of the scope, in the thread that took it. As std::lock_guard,
+// with two differences: it can be given a repair, for a lock whose owner died; and in a child that
+// was forked inside the scope, where std::lock_guard would unlock what the child does not hold, it
+// does nothing.
+//
+//   LockGuard hold(account.mutex, [&] { account.reserved = 0; });
+//
+// Errors: as the lock's lock(). Threads: lives and dies in one thread; the lock may have been given
+// back by hand before. If a process dies here: as the lock. Cost: as the lock.
+
+#ifndef SLUICE_SYNC_LOCK_GUARD_H_
+#define SLUICE_SYNC_LOCK_GUARD_H_
+
+#include <concepts>
+#include <utility>
+
+namespace sluice {
+
+template <class Lock>
+class [[nodiscard]] LockGuard {
+ public:
+  explicit LockGuard(Lock& lock) : lock_(lock) { lock_.lock(); }
+
+  template <std::invocable Repair>
+  LockGuard(Lock& lock, Repair repair) : lock_(lock) {
+    lock_.lock(std::move(repair));
+  }
+
+  ~LockGuard() {
+    if (lock_.is_owned()) lock_.unlock();
+  }
+
+  LockGuard(const LockGuard&) = delete;
+  LockGuard& operator=(const LockGuard&) = delete;
+
+ private:
+  Lock& lock_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_SYNC_LOCK_GUARD_H_
