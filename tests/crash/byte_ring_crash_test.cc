@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The byte ring, its producer or consumer killed after every instruction; in the middle of the
-// storage, and where a record does not fit before its end and a pad is written.
+// The byte ring, its producer or consumer killed after every instruction that matters; in the
+// middle of the storage, and where a record does not fit before its end and a pad is written.
 
 #include <gtest/gtest.h>
 
@@ -137,6 +137,7 @@ class ByteRingCrash : public testing::Test {
   CrashOperation on_ring(std::string name, std::size_t start, Numbers before,
                          std::function<void()> operation, Verdict verdict) {
     CrashOperation op{.name = std::move(name)};
+    op.shared = {area_.bytes()};
     op.setup = [=, this, before = std::move(before)] { start_with(start, before); };
     op.prepare = [this] {
       producer_.emplace(memory());

@@ -10,36 +10,47 @@
 
 #include <iostream>
 #include <string>
+#include <vector>
 
 #include "sluice/testkit/crash.h"
 
 namespace sluice::tests {
 
-/// Kills at every point, however many are broken, and prints the row.
-inline testkit::CrashResult kill_everywhere(const testkit::CrashOperation& operation,
-                                            testkit::KillAt kill_at) {
-  testkit::CrashOptions options{.kill_at = kill_at};
+using testkit::KillAt;
+
+/// Kills at every point, however many are broken, in each mode that the operation has a callback
+/// for, and prints the rows. In the profile that the environment names: bazel test //:crash_full is
+/// the full one.
+inline std::vector<testkit::CrashResult> kill_everywhere(const testkit::CrashOperation& operation,
+                                                         KillAt kill_at) {
+  testkit::CrashOptions options{.profile = testkit::profile_from_environment(), .kill_at = kill_at};
   options.stop_after_broken = options.max_kill_points;
-  const testkit::CrashResult result = step_kill(operation, options);
-  std::cout << "[    KILLS ] " << result << std::endl;
-  return result;
+  auto results = step_kill_in_all_modes(operation, options);
+  for (const auto& result : results) std::cout << "[    KILLS ] " << result << std::endl;
+  return results;
 }
 
 inline void expect_intact(const testkit::CrashOperation& operation,
-                          testkit::KillAt kill_at = testkit::KillAt::each_instruction) {
-  const testkit::CrashResult result = kill_everywhere(operation, kill_at);
-  if (result.refused) GTEST_SKIP() << result.error;
-  EXPECT_TRUE(result.intact()) << result;
+                          KillAt kill_at = KillAt::each_instruction) {
+  for (const auto& result : kill_everywhere(operation, kill_at)) {
+    if (result.refused) GTEST_SKIP() << result.error;
+    EXPECT_TRUE(result.intact()) << result;
+  }
 }
 
-/// A mutant: some kill point must be broken, and the first of them for the reason given.
+/// A mutant: in one of the modes some kill point must be broken, and the first of them for the
+/// reason given.
 inline void expect_found(const testkit::CrashOperation& operation, const std::string& reason,
-                         testkit::KillAt kill_at = testkit::KillAt::each_instruction) {
-  const testkit::CrashResult result = kill_everywhere(operation, kill_at);
-  if (result.refused) GTEST_SKIP() << result.error;
-  EXPECT_TRUE(result.completed) << result;
-  EXPECT_GT(result.broken, 0u) << "the harness does not see this bug: " << result;
-  EXPECT_NE(result.reason.find(reason), std::string::npos) << result;
+                         KillAt kill_at = KillAt::each_instruction) {
+  bool found = false;
+  for (const auto& result : kill_everywhere(operation, kill_at)) {
+    if (result.refused) GTEST_SKIP() << result.error;
+    EXPECT_TRUE(result.completed) << result;
+    if (found || result.broken == 0) continue;
+    found = true;
+    EXPECT_NE(result.reason.find(reason), std::string::npos) << result;
+  }
+  EXPECT_TRUE(found) << "the harness does not see this bug: " << operation.name;
 }
 
 }  // namespace sluice::tests

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The typed ring, its producer or consumer killed after every instruction.
+// The typed ring, its producer or consumer killed after every instruction that matters.
 
 #include <gtest/gtest.h>
 
@@ -111,6 +111,7 @@ class SpscRingCrash : public testing::Test {
   CrashOperation on_ring(std::string name, Numbers before, std::function<void()> operation,
                          Verdict verdict) {
     CrashOperation op{.name = std::move(name)};
+    op.shared = {area_.bytes()};
     op.setup = [this, before = std::move(before)] { start_with(before); };
     op.prepare = [this] {
       producer_.emplace(memory());
