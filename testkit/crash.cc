@@ -109,7 +109,7 @@ internal::Stepped Harness::recoverer() const {
           .prepare = nothing,
           .body = operation_.recover,
           .by_system_call = options_.kill_at == KillAt::each_system_call,
-          .limit = options_.survivor_limit,
+          .limit = options_.victim_limit,
           .blocked_after = options_.blocked_after};
 }
 
@@ -161,6 +161,7 @@ bool Harness::cover_point_once(std::uint64_t n) {
   const Kill first = kill_at(n, second ? kEnd : 0);
   note(n, first);
   bool same = as_recorded(n, first.place);
+  if (!first.wrong.empty()) return same;
   for (const std::uint64_t m : second_deaths(first.recovery_points)) {
     if (!result_.error.empty()) break;
     const Kill kill = kill_at(n, m);
@@ -279,16 +280,20 @@ CrashResult step_kill(const CrashOperation& operation, const CrashOptions& optio
   return Harness(operation, options).run();
 }
 
+std::vector<CrashMode> modes_of(const CrashOperation& operation) {
+  std::vector<CrashMode> modes{CrashMode::plain};
+  if (operation.interfere) modes.push_back(CrashMode::interference);
+  if (operation.recover) modes.push_back(CrashMode::second_death);
+  return modes;
+}
+
 std::vector<CrashResult> step_kill_in_all_modes(const CrashOperation& operation,
                                                 CrashOptions options) {
   std::vector<CrashResult> results;
-  const auto run = [&](CrashMode mode) {
+  for (const CrashMode mode : modes_of(operation)) {
     options.mode = mode;
     results.push_back(step_kill(operation, options));
-  };
-  run(CrashMode::plain);
-  if (operation.interfere) run(CrashMode::interference);
-  if (operation.recover) run(CrashMode::second_death);
+  }
   return results;
 }
 

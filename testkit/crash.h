@@ -126,10 +126,11 @@ struct CrashOptions {
   std::uint64_t max_kill_points = 5000;
   /// An operation with more steps than this is an error.
   std::uint64_t max_steps = 100'000;
-  /// A survivor (a process that interferes, a recovery) that needs longer is killed, and its kill
-  /// point is broken.
+  /// A survivor (or a process that interferes) that needs longer is killed, and its kill point is
+  /// broken.
   std::chrono::milliseconds survivor_limit{3000};
-  /// A victim that needs longer, for prepare() and all its steps, is killed: an error.
+  /// A victim that needs longer, for prepare() and all its steps, is killed: an error. So is a
+  /// recovery, and its kill point is broken.
   std::chrono::milliseconds victim_limit{30000};
   /// A system call in which the victim sleeps so long blocks.
   std::chrono::milliseconds blocked_after{200};
@@ -174,7 +175,10 @@ std::ostream& operator<<(std::ostream& out, const CrashResult& result);
 [[nodiscard]] CrashResult step_kill(const CrashOperation& operation,
                                     const CrashOptions& options = {});
 
-/// One result per mode: plain, then those for which the operation has a callback.
+/// The modes for which the operation has callbacks, beginning with plain.
+[[nodiscard]] std::vector<CrashMode> modes_of(const CrashOperation& operation);
+
+/// One result for each of them.
 [[nodiscard]] std::vector<CrashResult> step_kill_in_all_modes(const CrashOperation& operation,
                                                               CrashOptions options = {});
 

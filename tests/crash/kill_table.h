@@ -10,7 +10,6 @@
 
 #include <iostream>
 #include <string>
-#include <vector>
 
 #include "sluice/testkit/crash.h"
 
@@ -18,39 +17,41 @@ namespace sluice::tests {
 
 using testkit::KillAt;
 
-/// Kills at every point, however many are broken, in each mode that the operation has a callback
-/// for, and prints the rows. In the profile that the environment names: bazel test //:crash_full is
-/// the full one.
-inline std::vector<testkit::CrashResult> kill_everywhere(const testkit::CrashOperation& operation,
-                                                         KillAt kill_at) {
-  testkit::CrashOptions options{.profile = testkit::profile_from_environment(), .kill_at = kill_at};
+/// Kills at every point, however many are broken, and prints the row. In the profile that the
+/// environment names: bazel test //:crash_full is the full one.
+inline testkit::CrashResult kill_everywhere(const testkit::CrashOperation& operation,
+                                            testkit::CrashMode mode, KillAt kill_at) {
+  testkit::CrashOptions options{
+      .mode = mode, .profile = testkit::profile_from_environment(), .kill_at = kill_at};
   options.stop_after_broken = options.max_kill_points;
-  auto results = step_kill_in_all_modes(operation, options);
-  for (const auto& result : results) std::cout << "[    KILLS ] " << result << std::endl;
-  return results;
+  testkit::CrashResult result = step_kill(operation, options);
+  std::cout << "[    KILLS ] " << result << std::endl;
+  return result;
 }
 
+/// In each mode that the operation has a callback for.
 inline void expect_intact(const testkit::CrashOperation& operation,
                           KillAt kill_at = KillAt::each_instruction) {
-  for (const auto& result : kill_everywhere(operation, kill_at)) {
+  for (const testkit::CrashMode mode : modes_of(operation)) {
+    const testkit::CrashResult result = kill_everywhere(operation, mode, kill_at);
     if (result.refused) GTEST_SKIP() << result.error;
     EXPECT_TRUE(result.intact()) << result;
   }
 }
 
 /// A mutant: in one of the modes some kill point must be broken, and the first of them for the
-/// reason given.
+/// reason given. The modes after that one are left out.
 inline void expect_found(const testkit::CrashOperation& operation, const std::string& reason,
                          KillAt kill_at = KillAt::each_instruction) {
-  bool found = false;
-  for (const auto& result : kill_everywhere(operation, kill_at)) {
+  for (const testkit::CrashMode mode : modes_of(operation)) {
+    const testkit::CrashResult result = kill_everywhere(operation, mode, kill_at);
     if (result.refused) GTEST_SKIP() << result.error;
     EXPECT_TRUE(result.completed) << result;
-    if (found || result.broken == 0) continue;
-    found = true;
+    if (result.broken == 0) continue;
     EXPECT_NE(result.reason.find(reason), std::string::npos) << result;
+    return;
   }
-  EXPECT_TRUE(found) << "the harness does not see this bug: " << operation.name;
+  ADD_FAILURE() << "the harness does not see this bug: " << operation.name;
 }
 
 }  // namespace sluice::tests
