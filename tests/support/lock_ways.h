@@ -8,9 +8,9 @@
 //
 //   Stage<ByThreads, Account> stage;     // or ByFork, ByName
 //   stage->mutex.lock();                   // the calling thread is a party as well
-//   const int other = stage.start([](Account& account) { EXPECT_FALSE(account.mutex.try_lock()); });
-//   stage.wait_until_asleep(other);        // likely in its first blocking call
-//   stage.finish();                        // its failures and exceptions fail the test
+//   const int other = stage.start([](Account& account) { EXPECT_FALSE(account.mutex.try_lock());
+//   }); stage.wait_until_asleep(other);        // likely in its first blocking call stage.finish();
+//   // its failures and exceptions fail the test
 //
 // The struct starts as zeroes and must bear being killed beside: no destructor runs. A party that
 // is a process can be killed; one that does not end is killed after kChildLimit.

@@ -127,7 +127,7 @@ TYPED_TEST(LockBehaviour, LK1_AReleaseTooManyIsAnErrorAndNoFreePass) {
 TYPED_TEST(LockBehaviour, LK2_ScopesTakeTheLockAndGiveItBack) {
   auto& stage = this->stage_;
   using Shared = typename TestFixture::Shared;
-  constexpr int kRounds = 2000;
+  constexpr int kRounds = 20000;
   for (int party = 0; party < 3; ++party) {
     stage.start([party](Shared& shared) {
       for (int i = 0; i < kRounds; ++i) {
@@ -232,10 +232,11 @@ TYPED_TEST(LockBehaviour, LK5_FiveWaitWithoutCostAndGetItOneByOne) {
       // 12.5 slices a second and the short ones at the beginning. Another five for being woken and
       // overtaken by the others.
       EXPECT_LE(after.ru_nvcsw - before.ru_nvcsw, 13 * waited.count() + 10);
-      const auto used = std::chrono::microseconds(after.ru_utime.tv_usec - before.ru_utime.tv_usec +
-                                                  after.ru_stime.tv_usec - before.ru_stime.tv_usec) +
-                        std::chrono::seconds(after.ru_utime.tv_sec - before.ru_utime.tv_sec +
-                                             after.ru_stime.tv_sec - before.ru_stime.tv_sec);
+      const auto used =
+          std::chrono::microseconds(after.ru_utime.tv_usec - before.ru_utime.tv_usec +
+                                    after.ru_stime.tv_usec - before.ru_stime.tv_usec) +
+          std::chrono::seconds(after.ru_utime.tv_sec - before.ru_utime.tv_sec +
+                               after.ru_stime.tv_sec - before.ru_stime.tv_sec);
       EXPECT_LT(used, 100ms) << "of CPU time";
       ++shared.out;
       shared.lock.unlock();
@@ -307,16 +308,14 @@ TYPED_TEST(LockBehaviour, LK8_ImmenseTimesDoNotOverflow) {
       [](Shared& s) { return s.lock.try_lock_for(std::chrono::nanoseconds::max()); },
       [](Shared& s) { return s.lock.try_lock_for(std::chrono::hours::max()); },
       [](Shared& s) {
-        return s.lock.try_lock_for(std::chrono::duration<double>(
-            std::numeric_limits<double>::infinity()));
+        return s.lock.try_lock_for(
+            std::chrono::duration<double>(std::numeric_limits<double>::infinity()));
       },
       [](Shared& s) { return s.lock.try_lock_until(Clock::time_point::max()); },
       [](Shared& s) {
         return s.lock.try_lock_until(std::chrono::time_point<Clock, std::chrono::seconds>::max());
       },
-      [](Shared& s) {
-        return s.lock.try_lock_until(std::chrono::system_clock::time_point::max());
-      },
+      [](Shared& s) { return s.lock.try_lock_until(std::chrono::system_clock::time_point::max()); },
       [](Shared& s) { return s.lock.try_lock_until(std::chrono::sys_seconds::max()); },
   };
   for (const auto& wait : waits) {
@@ -479,10 +478,10 @@ TYPED_TEST(RecursiveBehaviour, RL2_NestsKeepTheCountAndAnUnheldReleaseIsAnError)
   auto& lock = this->stage_->lock;
   EXPECT_THROW(lock.unlock(), std::logic_error);
   for (int round = 0; round < 2; ++round) {
-    lock.lock();                        // 1
-    EXPECT_TRUE(lock.try_lock());       // 2
-    lock.unlock();                      // 1
-    EXPECT_TRUE(lock.try_lock_for(1s)); // 2
+    lock.lock();                         // 1
+    EXPECT_TRUE(lock.try_lock());        // 2
+    lock.unlock();                       // 1
+    EXPECT_TRUE(lock.try_lock_for(1s));  // 2
     {
       const std::scoped_lock third(lock);
       EXPECT_EQ(lock.recursion_count(), 3U);
