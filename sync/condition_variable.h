@@ -97,14 +97,14 @@ class BasicConditionVariable {
   template <class Lock, class Clock, class Duration>
   Status wait_until(Lock& lock, std::chrono::time_point<Clock, Duration> at) {
     for (;;) {
-      const Status s = wait_once(mutex_of(lock), Deadline(at - Clock::now()));
+      const Status s = wait_once(mutex_of(lock), Deadline::until(at));
       if (s != Status::timeout || Clock::now() >= at) return s;
     }
   }
   template <class Lock, class Clock, class Duration, std::predicate Predicate>
   Status wait_until(Lock& lock, std::chrono::time_point<Clock, Duration> at, Predicate predicate) {
     for (;;) {
-      const Status s = wait_while_not(mutex_of(lock), Deadline(at - Clock::now()), predicate);
+      const Status s = wait_while_not(mutex_of(lock), Deadline::until(at), predicate);
       if (s != Status::timeout || Clock::now() >= at) return s;
     }
   }
