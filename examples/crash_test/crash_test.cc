@@ -15,7 +15,7 @@
 #include <string>
 #include <utility>
 
-using namespace sluice::testkit;
+namespace testkit = sluice::testkit;
 
 struct Quote {
   std::atomic<std::uint64_t> bid, ask, version;
@@ -32,8 +32,9 @@ struct Quote {
   }
 };
 
-CrashResult kill_everywhere(SharedArea<Quote>& quote, std::function<void()> operation) {
-  CrashOperation op{.name = "publish a quote"};
+testkit::CrashResult kill_everywhere(testkit::SharedArea<Quote>& quote,
+                                     std::function<void()> operation) {
+  testkit::CrashOperation op{.name = "publish a quote"};
   op.shared = {quote.bytes()};
   op.setup = [&] { quote.reset(); };
   op.operation = std::move(operation);
@@ -42,17 +43,18 @@ CrashResult kill_everywhere(SharedArea<Quote>& quote, std::function<void()> oper
     const bool whole = quote->bid == 99 && quote->ask == 101;
     return quote->version == 1 && !whole ? "published, but not whole" : "";
   };
-  const CrashResult result = step_kill(op, {.profile = profile_from_environment()});
+  const testkit::CrashResult result =
+      step_kill(op, {.profile = testkit::profile_from_environment()});
   std::cout << result << '\n';
   return result;
 }
 
 TEST(Quote, IsWholeOrNotThere) {
-  SharedArea<Quote> quote;
+  testkit::SharedArea<Quote> quote;
   EXPECT_TRUE(kill_everywhere(quote, [&] { quote->publish(99, 101); }).intact());
 }
 
 TEST(Quote, TheBugIsFound) {
-  SharedArea<Quote> quote;
+  testkit::SharedArea<Quote> quote;
   EXPECT_GT(kill_everywhere(quote, [&] { quote->publish_too_early(99, 101); }).broken, 0u);
 }
