@@ -115,6 +115,31 @@ TEST(Partner, TheSleepAndWhatFollowsAreKillPoints) {
   EXPECT_TRUE((*seen)[0] && (*seen)[1] && (*seen)[2]);
 }
 
+// Else what it does after it has woken the victim would fall between any two steps.
+TEST(Partner, IsDoneWhenTheVictimGoesOn) {
+  SharedArea<std::array<Word, 3>> words;  // the one to wait for, done, and whether it was
+  CrashOperation op{.name = "wait, and look"};
+  op.shared = {words.bytes()};
+  op.setup = [&] { words.reset(); };
+  op.partner = [&](Partner& partner) {
+    if (!partner.wait_until_blocked()) return;
+    futex_wake((*words)[0]);
+    volatile int busy = 0;
+    while (busy < 10'000'000) busy = busy + 1;
+    (*words)[1] = 1;
+    partner.wait_until_blocked();
+  };
+  op.operation = [&] {
+    futex_wait((*words)[0], 0);
+    (*words)[2].store((*words)[1]);
+  };
+  op.survivor = [&](bool completed) -> std::string {
+    return completed && (*words)[2] != 1 ? "it went on beside a partner at work" : "";
+  };
+  const CrashResult result = step_kill(op);
+  EXPECT_TRUE(result.intact()) << result;
+}
+
 TEST(Partner, TheOtherKindsOfKillPointsWorkAsWell) {
   SharedArea<Lock> lock;
   for (const KillAt kill_at : {KillAt::each_instruction, KillAt::each_system_call}) {
