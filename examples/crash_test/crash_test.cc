@@ -32,8 +32,8 @@ struct Quote {
   }
 };
 
-testkit::CrashResult kill_everywhere(testkit::SharedArea<Quote>& quote,
-                                     std::function<void()> operation) {
+static testkit::CrashResult kill_everywhere(testkit::SharedArea<Quote>& quote,
+                                            std::function<void()> operation) {
   testkit::CrashOperation op{.name = "publish a quote"};
   op.shared = {quote.bytes()};
   op.setup = [&] { quote.reset(); };

@@ -24,7 +24,6 @@ namespace {
 
 using sluice::testkit::CrashMode;
 using sluice::testkit::CrashOperation;
-using sluice::testkit::CrashOptions;
 using sluice::testkit::CrashProfile;
 using sluice::testkit::CrashResult;
 using sluice::testkit::KillAt;
@@ -107,7 +106,8 @@ TEST(Partner, TheSleepAndWhatFollowsAreKillPoints) {
   CrashOperation op = contended(lock);
   op.interfere = [&] {
     // 0: before or in its sleep, 1: woken, 2: it has got the lock.
-    const int stage = lock->victim_had_it != 0 ? 2 : lock->victim_sleeps != 0 ? 1 : 0;
+    int stage = lock->victim_sleeps != 0 ? 1 : 0;
+    if (lock->victim_had_it != 0) stage = 2;
     (*seen)[static_cast<std::size_t>(stage)] = true;
   };
   const CrashResult result = step_kill(op, {.mode = CrashMode::interference});
@@ -164,7 +164,10 @@ TEST(Partner, ALockThatIsHandedToTheDeadIsFound) {
   op.partner = [&](Partner& partner) {
     lock->lock();
     partner.wait_until_blocked();
-    if (lock->victim_sleeps == 0) return lock->unlock();
+    if (lock->victim_sleeps == 0) {
+      lock->unlock();
+      return;
+    }
     lock->owner = 0x7FFFFFFF;  // "yours": no pid that anybody finds dead
     lock->victim_had_it = 1;
     futex_wake(lock->owner);

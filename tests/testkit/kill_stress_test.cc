@@ -201,8 +201,8 @@ TEST(KillStress, NamesTheOneThatStandsStill) {
   SharedArea<Shared> area;
   KillStress stress = counting(area);
   stress.work = [go_on = stress.work](unsigned worker) {
-    while (worker == 1) pause();
-    go_on(worker);
+    if (worker != 1) go_on(worker);
+    for (;;) pause();
   };
   KillStressOptions options = kShort;
   options.hang_after = milliseconds(300);
@@ -216,8 +216,7 @@ TEST(KillStress, AWorkerThatEndsIsWrong) {
   const auto wrong_of = [&](void (*work)(unsigned)) {
     KillStress stress = counting(area);
     stress.work = [go_on = stress.work, work](unsigned worker) {
-      if (worker == 2) return work(worker);
-      go_on(worker);
+      worker == 2 ? work(worker) : go_on(worker);
     };
     return kill_stress(stress, kShort).wrong;
   };
