@@ -206,7 +206,7 @@ TEST_F(DomainTest, ADirectoryMadeAnewUnderneathIsNotMistakenForTheOld) {
     static_cast<void>(domain.directory());
     FAIL() << "another directory under the same name";
   } catch (const Error& e) {
-    EXPECT_EQ(e.code(), Status::foreign_registry);
+    EXPECT_EQ(e.code(), Status::registry_lost);
   }
 }
 

@@ -392,24 +392,6 @@ TEST(ParticipantLeave, AChildThatExitsDoesNotLeaveForItsParent) {
   EXPECT_FALSE(has_left(mine));
 }
 
-TEST(ParticipantLeave, AStoppedHolderOfTheCounterDoesNotKeepAProcessFromExiting) {
-  const UniqueFd registry = Domain::current().open_registry();
-  struct flock lock = {};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = off_t{1} << 41;  // internal::kCounterByte
-  lock.l_len = 1;
-  Gate go;
-  Child child([&] {
-    go.wait();
-    std::exit(0);
-  });
-  ASSERT_EQ(fcntl(registry.get(), F_OFD_SETLK, &lock), 0);
-  go.open();
-  child.end(0);  // would wait for ever
-  EXPECT_FALSE(has_left(child.tag())) << "a note it could not leave";
-}
-
 // -------------------------------------------------------------------------------------------------
 // Records
 
