@@ -150,13 +150,15 @@ std::string Domain::current_path() {
 
 void Domain::choose(std::string_view name) {
   static_cast<void>(path_of(name));
+  const auto refuse = [] {
+    throw std::logic_error("sluice: the domain is chosen before its first use");
+  };
+  if (g_in_use.load(std::memory_order_seq_cst)) refuse();  // sequentially consistent: as below
   // The text that is replaced is left, as others may be reading it.
   const auto* const text = new std::string(name);
   // Sequentially consistent, both: either the first use sees this name, or this sees that use.
   g_chosen_name.store(text, std::memory_order_seq_cst);
-  if (g_in_use.load(std::memory_order_seq_cst)) {  // as above
-    throw std::logic_error("sluice: the domain is chosen before its first use");
-  }
+  if (g_in_use.load(std::memory_order_seq_cst)) refuse();  // as above
 }
 
 Domain::Domain(std::string path, Access access) : path_(std::move(path)), access_(access) {

@@ -60,10 +60,10 @@ std::optional<FileHold> FileHold::take(UniqueFd description, off_t byte, Mode mo
 }
 
 void FileHold::keep_from_children() {
-  // Relaxed, all: a slot is an address that refers to nothing another thread has written.
   static const bool handled = pthread_atfork(nullptr, nullptr, drop_in_child) == 0;
   for (auto& slot : g_dropped_in_child) {
     void* free = nullptr;
+    // Relaxed: an address, and what is there no thread ever reads or writes.
     if (handled && slot.compare_exchange_strong(free, address_, std::memory_order_relaxed)) return;
   }
   throw Error::from_errno(ENOSYS, {.tried = "keep a lock out of forked children",
