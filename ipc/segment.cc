@@ -202,8 +202,9 @@ Segment Segment::create_anonymous(const SegmentKind& kind, std::size_t bytes,
   const std::size_t size = total_size(bytes, what);
   UniqueFd fd = open_anonymous(kind, what);
   allocate(fd.get(), size, what);
-  // Only a memfd can be sealed: a file in the domain is safe as the named ones are.
-  if (fcntl(fd.get(), F_GET_SEALS) >= 0 && fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) {
+  // Only a memfd can be sealed: a file in the domain is as safe as the named ones are.
+  const int seals = fcntl(fd.get(), F_GET_SEALS);
+  if (seals >= 0 && (seals & F_SEAL_SEAL) == 0 && fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) {
     throw Error::from_errno(errno, {.tried = "seal " + what});
   }
   Segment segment;

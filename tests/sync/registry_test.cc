@@ -14,7 +14,6 @@
 
 #include <array>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <random>
@@ -30,6 +29,7 @@
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
 #include "sluice/tests/support/child_party.h"
+#include "sluice/tests/support/own_domain.h"
 #include "sluice/tests/sync/living_child.h"
 
 namespace sluice::tests {
@@ -38,24 +38,6 @@ namespace {
 namespace fs = std::filesystem;
 using participant::probe;
 using participant::self;
-
-/// A domain of its own for what a child of the test does; the child enters it before its first use.
-class OwnDomain {
- public:
-  OwnDomain() {
-    static int count = 0;
-    name_ = std::getenv("SLUICE_DOMAIN") + std::string("-own-") + std::to_string(++count);
-  }
-  ~OwnDomain() { fs::remove_all(path()); }
-  OwnDomain(const OwnDomain&) = delete;
-  OwnDomain& operator=(const OwnDomain&) = delete;
-
-  [[nodiscard]] std::string path() const { return Domain::path_of(name_); }
-  void enter() const { Domain::choose(name_); }
-
- private:
-  std::string name_;
-};
 
 // -------------------------------------------------------------------------------------------------
 // Stopped in the middle
