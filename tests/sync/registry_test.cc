@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -20,6 +21,7 @@
 #include <set>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 #include "sluice/sync/domain.h"
@@ -85,6 +87,30 @@ TEST(ParticipantStopped, WhileItAttachesHoldsUpNobody) {
         other.finish();
       });
   EXPECT_GT(stops, 50) << "domain, tag and descriptors take more calls than that";
+}
+
+TEST(ParticipantStopped, AForkWhileAnotherThreadOpensTheDomainHoldsUpNobody) {
+  for (int round = 0; round < 30; ++round) {
+    const OwnDomain own;
+    ChildParty child([&] {
+      own.enter();
+      std::atomic<bool> go = false;
+      const std::jthread opening([&] {
+        while (!go) continue;
+        static_cast<void>(Domain::current().directory());
+      });
+      go = true;
+      const pid_t pid = fork();
+      if (pid == 0) {
+        // Would hang on a lock, or on an initialisation, that the other thread was in.
+        _exit(probe(self()) == Liveness::alive ? 0 : 1);
+      }
+      int status = -1;
+      waitpid(pid, &status, 0);
+      EXPECT_EQ(status, 0);
+    });
+    child.finish();
+  }
 }
 
 // -------------------------------------------------------------------------------------------------
