@@ -208,7 +208,7 @@ int Domain::Kept::replace(UniqueFd opened) noexcept {
   return get();
 }
 
-void Domain::Kept::close() noexcept {
+void Domain::Kept::close() const noexcept {
   if (const int number = get(); number >= 0) ::close(number);
 }
 

@@ -137,7 +137,7 @@ class Domain {
     [[nodiscard]] int get() const noexcept;
     /// Takes `opened`, unless another thread was faster, in the place of what the host closed.
     int replace(UniqueFd opened) noexcept;
-    void close() noexcept;
+    void close() const noexcept;
   };
 
   struct InMemory {};

@@ -64,7 +64,7 @@ int live_file_of(const Domain& domain, Tag tag) {
 off_t live_byte_of(Tag tag) { return internal::kLiveBase + static_cast<off_t>(tag); }
 
 // When the library is loaded, as a fork in the middle of a later registration would go without.
-[[maybe_unused]] const bool g_mutex_is_held_across_fork =
+[[maybe_unused]] const bool kMutexIsHeldAcrossFork =
     pthread_atfork([] { g_attach_mutex.lock(); }, [] { g_attach_mutex.unlock(); },
                    [] { g_attach_mutex.unlock(); }) == 0;
 
@@ -294,8 +294,9 @@ void leave() noexcept {
   try {
     const UniqueFd registry = Domain::current().open_registry();
     // A failure leaves the peers with a death instead of an end, which is not wrong either.
-    static_cast<void>(internal::write_at(registry.get(), &tag, sizeof tag,
-                                         record_offset(tag) + offsetof(RecordBytes, left_tag)));
+    static_cast<void>(
+        internal::write_at(registry.get(), &tag, sizeof tag,
+                           record_offset(tag) + off_t{offsetof(RecordBytes, left_tag)}));
   } catch (const Error&) {
     return;  // the registry is gone: as above
   }
