@@ -123,7 +123,9 @@ class BasicMutex {
       unlock();
       throw;
     }
-    mark_consistent();
+    // Relaxed: only this thread's own signature and mark are in question.
+    const std::uint64_t word = Env::load(word_, std::memory_order_relaxed);
+    if ((word & Word::kOwnerDied) != 0) mark_consistent();
   }
 
   /// By the holder of a lock whose owner had died: what it protects is in order again. Throws

@@ -18,10 +18,10 @@
 // may need that very CPU. With more, it lets them run after its first millisecond, between looks.
 // It looks at its deadline and at the awaited party's life as a sleeper does.
 //
-// Units: std::chrono::milliseconds. Errors: a slice below 1 ms, or a first slice above the longest,
-// throws std::invalid_argument. Threads: each has its own policy; new threads begin with the
-// default, a forked child with its parent's. If a process dies here: nothing is shared.
-// Cost: none; the policy is read when a call has to wait.
+// Units: std::chrono::milliseconds. Errors: a slice below 1 ms or above an hour, or a first slice
+// above the longest, throws std::invalid_argument. Threads: each has its own policy; new threads
+// begin with the default, a forked child with its parent's. If a process dies here: nothing is
+// shared. Cost: none; the policy is read when a call has to wait.
 
 #ifndef SLUICE_SYNC_WAIT_POLICY_H_
 #define SLUICE_SYNC_WAIT_POLICY_H_

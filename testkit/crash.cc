@@ -7,14 +7,17 @@
 #include <cstdint>
 #include <cstdlib>
 #include <numeric>
+#include <optional>
 #include <ostream>
 #include <random>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "sluice/testkit/child.h"
+#include "sluice/testkit/partner_process.h"
 #include "sluice/testkit/shared_area.h"
 #include "sluice/testkit/stepper.h"
 #include "sluice/testkit/walk.h"
@@ -22,6 +25,7 @@
 namespace sluice::testkit {
 namespace {
 
+using internal::PartnerProcess;
 using internal::Place;
 using internal::Progress;
 using internal::Stepper;
@@ -32,6 +36,10 @@ using std::chrono::steady_clock;
 // How many victims in a row may take another path than the one recorded before them.
 constexpr int kTries = 3;
 
+// A victim that has a partner, and sleeps so long, is one that waits for it. The partner may be
+// told too early, for all that happens then.
+constexpr milliseconds kWaitsForPartner{2};
+
 // What the children of one kill point write.
 struct Reports {
   Progress victim, recoverer;
@@ -41,6 +49,7 @@ struct Reports {
 // A victim's death, and what was wrong after it.
 struct Kill {
   Place place;
+  bool stuck = false;
   std::uint64_t steps = 0;
   std::uint64_t recovery_points = 0;  // of which the recoverer had reached the last
   std::string wrong;                  // empty if nothing was
@@ -57,6 +66,7 @@ class Harness {
   void begin_again();
   internal::Stepped victim() const;
   internal::Stepped recoverer() const;
+  std::optional<PartnerProcess> partner() const;
   bool record();
   void cover_point(std::uint64_t n);
   bool cover_point_once(std::uint64_t n);
@@ -100,7 +110,12 @@ internal::Stepped Harness::victim() const {
           .body = operation_.operation,
           .by_system_call = options_.kill_at == KillAt::each_system_call,
           .limit = options_.victim_limit,
-          .blocked_after = options_.blocked_after};
+          .blocked_after = operation_.partner ? kWaitsForPartner : options_.blocked_after};
+}
+
+std::optional<PartnerProcess> Harness::partner() const {
+  if (!operation_.partner) return std::nullopt;
+  return std::optional<PartnerProcess>(std::in_place, operation_.partner, options_.survivor_limit);
 }
 
 internal::Stepped Harness::recoverer() const {
@@ -118,17 +133,20 @@ internal::Stepped Harness::recoverer() const {
 bool Harness::record() {
   begin_again();
   path_.clear();
-  Walk walk(victim(), reports_->victim, regions_, options_.max_steps);
+  std::optional<PartnerProcess> beside = partner();
+  Walk walk(victim(), reports_->victim, regions_, options_.max_steps, beside ? &*beside : nullptr);
   do {
     path_.push_back(walk.next());
-  } while (path_.back().stop == Stepper::Stop::stopped && !walk.is_over(path_.back()));
+  } while (!walk.is_over(path_.back()));
   walk.kill();
   result_.stepped = walk.steps();
-  if (path_.back().stop == Stepper::Stop::gone) {
+  const Place& last = path_.back();
+  if (last.stop == Stepper::Stop::gone) {
     result_.error = walk.problem();
-  } else if (path_.back().stop == Stepper::Stop::blocked) {
-    result_.error = "the operation blocks in a system call, out of which nobody wakes it";
-  } else if (!path_.back().done) {
+  } else if (walk.is_stuck(last) && !operation_.may_block) {
+    result_.error =
+        "the operation blocks in a system call, and has neither a partner nor may_block";
+  } else if (!last.done && !walk.is_stuck(last)) {
     result_.error = "the operation takes more than " + std::to_string(walk.steps()) + " steps";
   }
   return result_.error.empty();
@@ -174,6 +192,7 @@ bool Harness::cover_point_once(std::uint64_t n) {
 void Harness::note(std::uint64_t n, const Kill& kill) {
   if (!result_.error.empty()) return;
   result_.completed = kill.place.done;
+  result_.blocked = kill.stuck;
   if (kill.recovery_points > 0) ++result_.second_deaths;
   if (kill.wrong.empty() || broken_point_ == n) return;
   broken_point_ = n;
@@ -189,8 +208,10 @@ void Harness::note(std::uint64_t n, const Kill& kill) {
 Kill Harness::kill_at(std::uint64_t n, std::uint64_t recovery_point) {
   begin_again();
   Kill kill;
-  Walk walk(victim(), reports_->victim, regions_, options_.max_steps);
+  std::optional<PartnerProcess> beside = partner();
+  Walk walk(victim(), reports_->victim, regions_, options_.max_steps, beside ? &*beside : nullptr);
   kill.place = walk.to(n);
+  kill.stuck = walk.is_stuck(kill.place);
   kill.steps = walk.steps();
   if (kill.place.stop == Stepper::Stop::gone) {
     walk.kill();
@@ -199,6 +220,10 @@ Kill Harness::kill_at(std::uint64_t n, std::uint64_t recovery_point) {
   }
   if (options_.mode == CrashMode::interference) kill.wrong = interfere();
   walk.kill();
+  if (beside) {
+    const std::string wrong = beside->finish();
+    if (kill.wrong.empty()) kill.wrong = wrong;
+  }
   if (recovery_point > 0) kill_recoverer_at(recovery_point, kill);
   if (!kill.wrong.empty()) return kill;
   const bool completed = kill.place.done;
@@ -219,7 +244,7 @@ std::string Harness::interfere() {
 }
 
 void Harness::kill_recoverer_at(std::uint64_t m, Kill& kill) {
-  Walk walk(recoverer(), reports_->recoverer, operation_.shared, options_.max_steps);
+  Walk walk(recoverer(), reports_->recoverer, operation_.shared, options_.max_steps, nullptr);
   const Place place = walk.to(m);
   walk.kill();
   kill.recovery_points = walk.points();
@@ -247,7 +272,7 @@ CrashResult Harness::run() {
   while (!over && result_.kill_points < options_.max_kill_points &&
          result_.broken < options_.stop_after_broken) {
     cover_point(n++);
-    over = result_.completed || !result_.error.empty();
+    over = result_.completed || result_.blocked || !result_.error.empty();
   }
   // Relaxed: all children have ended.
   result_.refused = reports_->victim.trace_errno.load(std::memory_order_relaxed) != 0;
@@ -332,7 +357,8 @@ std::ostream& operator<<(std::ostream& out, const CrashResult& result) {
   if (result.broken > 0) print_first_broken(out, result);
   if (!result.error.empty()) return out << "; no verdict: " << result.error;
   if (result.strayed > 0) out << "; " << result.strayed << " took another path";
-  if (!result.completed) out << "; stopped before the operation's end";
+  if (result.blocked) out << "; to where it blocks";
+  if (!result.completed && !result.blocked) out << "; stopped before the operation's end";
   return out << "; " << result.time.count() << " ms";
 }
 

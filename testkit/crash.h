@@ -45,15 +45,22 @@
 // own kill points, chosen by the seed (all of them in the full profile). What survivor(completed)
 // is told is about the victim alone; what the others have done they write into a SharedArea.
 //
+// Waiting. An operation that waits for somebody takes a partner, which is forked before the victim
+// and lives beside it (testkit/partner.h): it holds the lock, say, and is told when the victim
+// sleeps in a system call. That sleep is a kill point, too. Once the victim is dead the partner has
+// survivor_limit to end, and only then the survivor comes. An operation that is to wait for ever
+// says may_block, and is killed at each point up to that sleep, and in it; without either, one that
+// blocks is an error. A sleep that ends by itself within blocked_after is none.
+//
 // Units: kill points and steps are counts; a step is an instruction (an interrupted string
 // instruction counts once per repetition) or one side of a system call; limits are
 // std::chrono::milliseconds.
 //
 // Errors: a survivor that returns text, throws, crashes or outlives its limit makes the kill point
-// broken, and so does a process that interferes or recovers and throws, crashes or outlives its
-// limit. An operation that can't be tested (it throws, crashes, exits or blocks by itself;
-// prepare() fails; ptrace is refused; it is not reproducible) ends the run with `error` set;
-// `refused` tells a refused ptrace apart, for a test that wants to skip itself. Exceptions of
+// broken, and so does a process that interferes or recovers, or a partner, that throws, crashes or
+// outlives its limit. An operation that can't be tested (it throws, crashes, exits or blocks by
+// itself; prepare() fails; ptrace is refused; it is not reproducible) ends the run with `error`
+// set; `refused` tells a refused ptrace apart, for a test that wants to skip itself. Exceptions of
 // setup() pass through. A CrashOperation that lacks a callback throws std::invalid_argument;
 // std::system_error means that the machine gave no process, page or descriptor.
 //
@@ -84,6 +91,7 @@
 #include <string>
 #include <vector>
 
+#include "sluice/testkit/partner.h"
 #include "sluice/testkit/shared_area.h"
 
 namespace sluice::testkit {
@@ -108,6 +116,10 @@ struct CrashOperation {
   std::function<void()> interfere = {};
   /// For CrashMode::second_death, in a fresh process: the first successor, which is killed, too.
   std::function<void()> recover = {};
+  /// In a process that lives beside the victim and must end once that is dead.
+  std::function<void(Partner&)> partner = {};
+  /// operation() need not return: a system call in which it blocks is its last kill point.
+  bool may_block = false;
 };
 
 enum class CrashMode : std::uint8_t { plain, interference, second_death };
@@ -132,7 +144,7 @@ struct CrashOptions {
   /// A victim that needs longer, for prepare() and all its steps, is killed: an error. So is a
   /// recovery, and its kill point is broken.
   std::chrono::milliseconds victim_limit{30000};
-  /// A system call in which the victim sleeps so long blocks.
+  /// A system call in which the victim sleeps so long blocks (2 ms if it has a partner).
   std::chrono::milliseconds blocked_after{200};
   /// Gives up once so many kill points are broken.
   std::uint64_t stop_after_broken = 10;
@@ -157,16 +169,18 @@ struct CrashResult {
   std::uint64_t first_broken_step = 0;      ///< how many steps its victim had done
   std::uint64_t first_broken_recovery = 0;  ///< the kill point of the recovery; 0 if there was none
   std::string reason;                       ///< what was wrong there
-  std::uint64_t strayed =
-      0;                   ///< kill points at which no victim was where the recorded one had been
-  bool completed = false;  ///< the last victim had finished: no point was left out
-  bool refused = false;    ///< this machine does not let us trace a child
-  std::string error;       ///< why there is no verdict; empty if there is one
+  std::uint64_t strayed = 0;  ///< kill points whose victims were not where the recorded one was
+  bool completed = false;     ///< the last victim had finished: no point was left out
+  bool blocked = false;       ///< the last victim was killed where it blocks, as may_block allows
+  bool refused = false;       ///< this machine does not let us trace a child
+  std::string error;          ///< why there is no verdict; empty if there is one
   std::uint64_t seed = 0;
   std::chrono::milliseconds time{};
 
   /// True if the operation was killed everywhere and nothing was ever wrong.
-  [[nodiscard]] bool intact() const noexcept { return completed && broken == 0 && error.empty(); }
+  [[nodiscard]] bool intact() const noexcept {
+    return (completed || blocked) && broken == 0 && error.empty();
+  }
 };
 
 /// One line: "name, mode: N stepped, M distinct, B broken", then whatever else is worth knowing.

@@ -71,6 +71,9 @@ void stepped_body(const Stepped& what, Progress& progress) noexcept {
   }
 }
 
+// What PTRACE_O_TRACESYSGOOD adds to the signal.
+constexpr int kAtSystemCall = 0x80;
+
 // The opcode of a system call, in the low bytes of the word at the instruction.
 constexpr bool is_system_call(std::uint64_t code) {
 #if defined(__x86_64__)
@@ -99,7 +102,8 @@ Stepper::Stepper(const Stepped& what, Progress& progress)
 
 bool Stepper::run_to_body() {
   if (finish_call() == Stop::gone) return false;
-  ptrace(PTRACE_SETOPTIONS, child_.pid(), nullptr, PTRACE_O_EXITKILL);
+  // The second, so that look() is told which stops are at a system call.
+  ptrace(PTRACE_SETOPTIONS, child_.pid(), nullptr, PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD);
   // Relaxed: the victim is stopped, and waitpid() orders what it did before (its store is in
   // stepped_body).
   while (progress_.begun.load(std::memory_order_relaxed) == 0) {
@@ -143,7 +147,7 @@ Stepper::Stop Stepper::stopped() {
   // SIGTRAP is our step. Any other signal is the victim's own: it gets it with the next step, and
   // dies of it if it must. One that would only stop it is swallowed, since it is stopped all the
   // time anyway.
-  const int signal = WSTOPSIG(child_.status());
+  const int signal = WSTOPSIG(child_.status()) & ~kAtSystemCall;
   const bool stop = signal == SIGTRAP || signal == SIGSTOP || signal == SIGTSTP;
   pending_signal_ = stop ? 0 : static_cast<unsigned long>(signal);
   look();

@@ -10,8 +10,9 @@ namespace sluice::internal {
 
 using Stop = Stepper::Stop;
 
-Walk::Walk(const Stepped& what, Progress& progress, const Regions& regions, std::uint64_t max_steps)
-    : stepper_(what, progress), regions_(regions), max_steps_(max_steps) {
+Walk::Walk(const Stepped& what, Progress& progress, const Regions& regions, std::uint64_t max_steps,
+           PartnerProcess* partner)
+    : stepper_(what, progress), regions_(regions), max_steps_(max_steps), partner_(partner) {
   std::size_t size = 0;
   for (const auto& region : regions) size += region.size();
   last_bytes_.resize(size);
@@ -28,7 +29,7 @@ Place Walk::next() {
   if (!begun_ && !begin()) return here(Stop::gone);
   for (;;) {
     const bool call = blocked_ || stepper_.at_system_call();
-    const Stop stop = blocked_ ? stepper_.finish_call() : stepper_.step();
+    const Stop stop = blocked_ ? go_on() : stepper_.step();
     blocked_ = stop == Stop::blocked;
     if (stop == Stop::gone) return here(stop);
     ++steps_;
@@ -43,9 +44,18 @@ Place Walk::to(std::uint64_t n) {
   Place place{};
   while (points_ < n) {
     place = next();
-    if (is_over(place) || place.stop == Stop::blocked) break;
+    if (is_over(place)) break;
   }
   return place;
+}
+
+// After a call that blocks. The partner is done before anything is compared: what it changes
+// belongs to the call.
+Stop Walk::go_on() {
+  if (partner_ != nullptr) partner_->victim_blocks();
+  const Stop stop = stepper_.finish_call();
+  if (partner_ != nullptr) partner_->settle();
+  return stop;
 }
 
 bool Walk::is_kill_point(bool after_call) {
@@ -74,8 +84,7 @@ bool Walk::has_changed() {
 }
 
 Place Walk::here(Stop stop) const {
-  const bool stopped = stop == Stop::stopped;
-  return {stop, stopped && stepper_.done(), stopped ? stepper_.instruction() : 0};
+  return {stop, stop == Stop::stopped && stepper_.done(), stepper_.instruction()};
 }
 
 }  // namespace sluice::internal
