@@ -24,6 +24,7 @@
 #include "sluice/sync/env.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/file_hold.h"
+#include "sluice/sync/no_cancel.h"
 #include "sluice/sync/registry_format.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/word.h"
@@ -183,6 +184,7 @@ int probe_fd(int index) noexcept {
   // Relaxed: a descriptor is a number; what it refers to is the kernel's business.
   int stored = slot.load(std::memory_order_relaxed);
   if (stored > 0) return stored - 1;
+  const internal::NoCancel scope;
   try {
     UniqueFd opened = Domain::current().open_live_file(index);
     // Relaxed, as above. If another thread was faster, its descriptor is used and ours closed.
@@ -243,6 +245,7 @@ void publish(const Domain& domain, Tag tag) {
 
 /// Takes a tag for this process unless another thread just has.
 Tag join_domain() {
+  const internal::NoCancel scope;
   const std::lock_guard lock(g_attach_mutex);
   // Relaxed: written under the mutex that this thread holds.
   if (const Tag tag = g_process_state.tag.load(std::memory_order_relaxed); tag != kNobody) {
@@ -291,6 +294,7 @@ Liveness probe(Domain& domain, Tag tag) noexcept {
 void leave() noexcept {
   const Tag tag = self_if_attached();
   if (tag == kNobody) return;
+  const internal::NoCancel scope;
   try {
     const UniqueFd registry = Domain::current().open_registry();
     // A failure leaves the peers with a death instead of an end, which is not wrong either.
@@ -303,6 +307,7 @@ void leave() noexcept {
 }
 
 bool has_left(Tag tag) noexcept {
+  const internal::NoCancel scope;
   try {
     const auto record = describe(Domain::current(), tag);
     return record && record->left;
@@ -322,6 +327,7 @@ std::optional<Record> describe(Domain& domain, Tag tag) {
 
 std::string to_text(Tag tag) {
   if (tag == kNobody) return "somebody who is not known any more";
+  const internal::NoCancel scope;
   std::string text = "participant " + std::to_string(tag);
   try {
     if (const auto record = describe(Domain::current(), tag)) {
