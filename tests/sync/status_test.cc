@@ -28,9 +28,10 @@ const std::vector<std::pair<Status, std::string>> kAll = {
     {Status::stale, "stale"},
     {Status::foreign_registry, "foreign_registry"},
     {Status::registry_lost, "registry_lost"},
+    {Status::owner_died, "owner_died"},
 };
 // Whoever adds an enumerator behind this one also adds it above.
-static_assert(static_cast<int>(Status::registry_lost) == 12);
+static_assert(static_cast<int>(Status::owner_died) == 13);
 
 TEST(Status, PrintsItsOwnName) {
   for (const auto& [status, name] : kAll) {
