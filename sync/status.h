@@ -33,6 +33,7 @@ enum class [[nodiscard]] Status : std::uint8_t {
   busy,              ///< another living process holds what can be held once
   stale,             ///< a named object whose users are all gone
   foreign_registry,  ///< made under another registry: whose owners live cannot be known
+  registry_lost,     ///< this process's registry was removed from its directory while in use
 };
 
 /// The enumerator's own name, such as "peer_died"; "unknown" for a number outside the enumeration.
