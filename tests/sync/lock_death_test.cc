@@ -447,7 +447,7 @@ TYPED_TEST(LockDeath, WokenOvertakenKilledTheNextSleeperIsWoken) {
     stage.wait_until_asleep(dying);
     const int sleeper = stage.start([](Shared& shared) {
       const ScopedWaitPolicy policy(kNoSlices);
-      EXPECT_TRUE(shared.lock.try_lock_for(1h));
+      EXPECT_TRUE(shared.lock.try_lock_for(20s));
       shared.lock.unlock();
     });
     stage.wait_until_asleep(sleeper);
@@ -471,7 +471,7 @@ TYPED_TEST(LockDeath, AKilledWaiterDoesNotTakeAWakeUpWithIt) {
     ASSERT_EQ(stage->lock.acquire(), Status::ok);
     const auto wait = [](Shared& shared) {
       const ScopedWaitPolicy policy(kNoSlices);
-      if (shared.lock.acquire(1h) == Status::owner_died) shared.lock.mark_consistent();
+      if (shared.lock.acquire(20s) == Status::owner_died) shared.lock.mark_consistent();
       shared.lock.unlock();
     };
     const int dying = stage.start(wait);

@@ -269,6 +269,29 @@ TEST(KernelHelp, TheKernelMarksAtOnceAndWithoutAnybodysAsking) {
   lock->unlock();
 }
 
+TEST(KernelHelp, IsNotAskedForInAnotherPidNamespaceWhereThreadIdsMeanSomethingElse) {
+  const Shared<Mutex> lock;
+  lock->lock();  // the registry is of this namespace
+  lock->unlock();
+  const Shared<std::atomic<bool>> refused;
+  ChildParty([&] {
+    *refused = unshare(CLONE_NEWPID) != 0;
+    if (*refused) return;
+    ChildParty([&] {
+      EXPECT_EQ(getpid(), 1);
+      lock->lock();
+      EXPECT_EQ(pending(), nullptr);
+      EXPECT_EQ(lock->report().thread, 1U);
+      EXPECT_TRUE(lock->is_owned());
+    }).finish();
+  }).finish();
+  if (*refused) GTEST_SKIP() << "only root may make a pid namespace";
+  EXPECT_EQ(lock->report().state, LockReport::State::held) << "the kernel was not to touch it";
+  EXPECT_EQ(lock->acquire(10s), Status::owner_died);
+  lock->mark_consistent();
+  lock->unlock();
+}
+
 // -------------------------------------------------------------------------------------------------
 // Fork
 
