@@ -579,6 +579,40 @@ TYPED_TEST(ConditionBehaviour, SignalHandlersDoNotEndAWait) {
   sigaction(SIGUSR1, &before, nullptr);
 }
 
+TYPED_TEST(ConditionBehaviour, ANotificationWakesAtOnceAndNotAtASlicesEnd) {
+  using Shared = typename TestFixture::Shared;
+  auto& stage = this->stage_;
+  for (int party = 0; party < 6; ++party) {
+    stage.start([party](Shared& shared) {
+      const ScopedWaitPolicy no_slices(
+          {.mode = party % 2 == 0 ? WaitMode::block : WaitMode::adaptive,
+           .first_slice = 1h,
+           .longest_slice = 1h});
+      std::unique_lock hold(shared.lock);
+      ++shared.asleep;
+      EXPECT_EQ(shared.condition.wait(hold), Status::ok);
+      ++shared.woken;
+    });
+  }
+  this->await_waiters(6);
+  for (int party = 0; party < 6; ++party) stage.wait_until_asleep(party);
+  int notified = 0;
+  for (const int n : {1, 2, 6}) {
+    notified = std::min(6, notified + n);
+    const auto pause = time_of([&] {
+      {
+        const std::scoped_lock hold(stage->lock);
+        stage->condition.notify(n);
+      }
+      while (stage->woken < notified) sched_yield();
+    });
+    EXPECT_LT(pause, 10s);
+    usleep(10'000);
+    EXPECT_EQ(stage->woken, notified);
+  }
+  stage.finish();
+}
+
 TYPED_TEST(ConditionBehaviour, EachWaitModeIsNotified) {
   using Shared = typename TestFixture::Shared;
   auto& stage = this->stage_;

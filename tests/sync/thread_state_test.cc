@@ -17,14 +17,14 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <csignal>
+#include <chrono>
 #include <cstddef>
-#include <cstdlib>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <new>
+#include <stdexcept>
 #include <thread>
 
 #include "sluice/sync/deadline.h"
@@ -34,6 +34,7 @@
 #include "sluice/sync/owner_died.h"
 #include "sluice/sync/participant.h"
 #include "sluice/sync/status.h"
+#include "sluice/sync/wait_policy.h"
 #include "sluice/tests/support/child_party.h"
 #include "sluice/tests/support/no_kernel_help.h"
 
@@ -118,6 +119,7 @@ TEST(ThreadEnd, WakesAWaiterOfEveryLock) {
   std::deque<std::jthread> waiters;
   for (Mutex& lock : locks) {
     waiters.emplace_back([&] {
+      const ScopedWaitPolicy no_slices({.first_slice = 1h, .longest_slice = 1h});
       ++waiting;
       EXPECT_EQ(lock.acquire(10s), Status::owner_died);
       lock.unlock();
@@ -264,6 +266,29 @@ TEST(KernelHelp, TheKernelMarksAtOnceAndWithoutAnybodysAsking) {
   }).finish();
   EXPECT_EQ(lock->report().state, LockReport::State::held) << "but not without the kernel's help";
   EXPECT_EQ(lock->acquire(10s), Status::owner_died);
+  lock->unlock();
+}
+
+TEST(KernelHelp, IsNotAskedForInAnotherPidNamespaceWhereThreadIdsMeanSomethingElse) {
+  const Shared<Mutex> lock;
+  lock->lock();  // the registry is of this namespace
+  lock->unlock();
+  const Shared<std::atomic<bool>> refused;
+  ChildParty([&] {
+    *refused = unshare(CLONE_NEWPID) != 0;
+    if (*refused) return;
+    ChildParty([&] {
+      EXPECT_EQ(getpid(), 1);
+      lock->lock();
+      EXPECT_EQ(pending(), nullptr);
+      EXPECT_EQ(lock->report().thread, 1U);
+      EXPECT_TRUE(lock->is_owned());
+    }).finish();
+  }).finish();
+  if (*refused) GTEST_SKIP() << "only root may make a pid namespace";
+  EXPECT_EQ(lock->report().state, LockReport::State::held) << "the kernel was not to touch it";
+  EXPECT_EQ(lock->acquire(10s), Status::owner_died);
+  lock->mark_consistent();
   lock->unlock();
 }
 
