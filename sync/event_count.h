@@ -34,14 +34,15 @@
 // wake call; a notifier killed between its change and its wake call leaves sleepers to the end of
 // their slice (sync/wait_policy.h). Nothing needs repair.
 //
-// Cost: notify with nobody waiting: one load, no system call. A sleeper: one membarrier and one
-// futex call per slice.
+// Cost: notify with nobody waiting: one load, no system call. A sleeper: one membarrier, and
+// one futex call per slice.
 
 #ifndef SLUICE_SYNC_EVENT_COUNT_H_
 #define SLUICE_SYNC_EVENT_COUNT_H_
 
 #include <climits>
 #include <cstdint>
+#include <optional>
 #include <type_traits>
 
 #include "sluice/sync/deadline.h"
@@ -94,6 +95,7 @@ class BasicEventCount {
     if (ready()) return Status::ok;
     if (deadline.is_now()) return Status::timeout;
     internal::BasicPatience<Env> patience(deadline, kSpinLooks);
+    std::optional<Key> key;  // while this waiter's announcement stands
     for (;;) {
       switch (patience.next()) {
         case internal::Patience::look:
@@ -102,12 +104,18 @@ class BasicEventCount {
           // A peer's last act and its end are seen in the opposite order by nobody who looks twice.
           if (const Status s = still_hopeful(); s != Status::ok) return ready() ? Status::ok : s;
           break;
-        case internal::Patience::sleep: {
-          const Key key = announce();
-          if (ready()) return Status::ok;
-          sleep(key, patience.slice_end());
+        case internal::Patience::sleep:
+          if (!key) {
+            key = announce();
+            if (ready()) return Status::ok;
+          }
+          sleep(*key, patience.slice_end());
+          // Relaxed: an unchanged word says that nobody has notified since, so the announcement
+          // still stands; if this load is behind the times, the futex is not.
+          if (Env::load(word_, std::memory_order_relaxed) != static_cast<std::uint32_t>(*key)) {
+            key.reset();
+          }
           break;
-        }
         case internal::Patience::give_up:
           return ready() ? Status::ok : Status::timeout;
       }
