@@ -42,7 +42,6 @@
 
 #include <climits>
 #include <cstdint>
-#include <optional>
 #include <type_traits>
 
 #include "sluice/sync/deadline.h"
@@ -95,7 +94,8 @@ class BasicEventCount {
     if (ready()) return Status::ok;
     if (deadline.is_now()) return Status::timeout;
     internal::BasicPatience<Env> patience(deadline, kSpinLooks);
-    std::optional<Key> key;  // while this waiter's announcement stands
+    Key key{};
+    bool announced = false;  // and nobody has notified since
     for (;;) {
       switch (patience.next()) {
         case internal::Patience::look:
@@ -105,16 +105,15 @@ class BasicEventCount {
           if (const Status s = still_hopeful(); s != Status::ok) return ready() ? Status::ok : s;
           break;
         case internal::Patience::sleep:
-          if (!key) {
+          if (!announced) {
             key = announce();
             if (ready()) return Status::ok;
           }
-          sleep(*key, patience.slice_end());
-          // Relaxed: an unchanged word says that nobody has notified since, so the announcement
-          // still stands; if this load is behind the times, the futex is not.
-          if (Env::load(word_, std::memory_order_relaxed) != static_cast<std::uint32_t>(*key)) {
-            key.reset();
-          }
+          sleep(key, patience.slice_end());
+          // Relaxed: an unchanged word says that the announcement still stands; if this load is
+          // behind the times, the futex is not.
+          announced =
+              Env::load(word_, std::memory_order_relaxed) == static_cast<std::uint32_t>(key);
           break;
         case internal::Patience::give_up:
           return ready() ? Status::ok : Status::timeout;
