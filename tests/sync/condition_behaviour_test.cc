@@ -202,6 +202,8 @@ TYPED_TEST(ConditionBehaviour, CO3_NotifyNWakesNAndASurplusIsNotRemembered) {
   hold.unlock();
   for (int i = 0; i < 2; ++i) this->start_waiter();
   this->await_waiters(10);
+  notify(1);
+  this->expect_woken(9);  // and not both, by what was left over
   {
     const std::scoped_lock together(stage->lock);
     for (int i = 0; i < 5; ++i) stage->condition.notify_one();

@@ -12,6 +12,8 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -37,6 +39,7 @@
 #include "sluice/sync/wait_policy.h"
 #include "sluice/tests/support/child_party.h"
 #include "sluice/tests/support/no_kernel_help.h"
+#include "sluice/tests/sync/asleep.h"
 
 namespace sluice::tests {
 namespace {
@@ -105,26 +108,30 @@ TEST(ThreadEnd, MarksEveryLockThatTheThreadHolds) {
 
 TEST(ThreadEnd, WakesAWaiterOfEveryLock) {
   std::array<Mutex, 3> locks = {};
-  std::atomic<int> held = 0;
-  std::atomic<int> waiting = 0;
+  std::atomic<int> step = 0;
   std::jthread owner([&] {
     for (Mutex& lock : locks) lock.lock();
-    held = 1;
-    while (waiting < 3) sched_yield();
-    for (const Mutex& lock : locks) {
-      while (!lock.report().maybe_waiting) sched_yield();
-    }
+    step = 1;
+    while (step < 2) sched_yield();
   });
-  while (held == 0) sched_yield();
+  while (step < 1) sched_yield();
+  std::array<std::atomic<pid_t>, 3> threads = {};
   std::deque<std::jthread> waiters;
-  for (Mutex& lock : locks) {
-    waiters.emplace_back([&] {
-      const ScopedWaitPolicy no_slices({.first_slice = 1h, .longest_slice = 1h});
-      ++waiting;
-      EXPECT_EQ(lock.acquire(10s), Status::owner_died);
-      lock.unlock();
+  for (std::size_t i = 0; i < locks.size(); ++i) {
+    waiters.emplace_back([&, i] {
+      const ScopedWaitPolicy no_slices(
+          {.mode = WaitMode::block, .first_slice = 1h, .longest_slice = 1h});
+      attach();  // so that the first sleep is the one that is meant
+      threads[i] = gettid();
+      EXPECT_EQ(locks[i].acquire(20s), Status::owner_died);
+      locks[i].unlock();
     });
   }
+  for (std::size_t i = 0; i < locks.size(); ++i) {
+    while (threads[i] == 0 || !locks[i].report().maybe_waiting) sched_yield();
+    EXPECT_TRUE(wait_until_asleep(threads[i]));
+  }
+  step = 2;
   owner.join();
   waiters.clear();
   for (Mutex& lock : locks) expect_marked_and_repair(lock);
@@ -277,13 +284,16 @@ TEST(KernelHelp, IsNotAskedForInAnotherPidNamespaceWhereThreadIdsMeanSomethingEl
   ChildParty([&] {
     *refused = unshare(CLONE_NEWPID) != 0;
     if (*refused) return;
-    ChildParty([&] {
-      EXPECT_EQ(getpid(), 1);
+    const pid_t first = fork();
+    if (first == 0) {
       lock->lock();
-      EXPECT_EQ(pending(), nullptr);
-      EXPECT_EQ(lock->report().thread, 1U);
-      EXPECT_TRUE(lock->is_owned());
-    }).finish();
+      const bool as_expected =
+          getpid() == 1 && pending() == nullptr && lock->is_owned() && lock->report().thread == 1;
+      _exit(as_expected ? 0 : 1);
+    }
+    int status = -1;
+    EXPECT_EQ(waitpid(first, &status, 0), first);
+    EXPECT_EQ(status, 0);
   }).finish();
   if (*refused) GTEST_SKIP() << "only root may make a pid namespace";
   EXPECT_EQ(lock->report().state, LockReport::State::held) << "the kernel was not to touch it";
