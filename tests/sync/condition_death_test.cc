@@ -23,6 +23,7 @@
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/mutex.h"
 #include "sluice/sync/status.h"
+#include "sluice/sync/wait_policy.h"
 #include "sluice/tests/support/lock_ways.h"
 #include "sluice/tests/support/no_kernel_help.h"
 
@@ -76,8 +77,9 @@ class ConditionDeath : public testing::Test {
   using Lock = typename Case::Lock;
   using Shared = Haunted<Lock>;
 
-  int start_waiter(bool kernel_helps = true) {
-    return stage_.start([kernel_helps](Shared& shared) {
+  int start_waiter(bool kernel_helps = true, WaitPolicy policy = {}) {
+    return stage_.start([=](Shared& shared) {
+      set_wait_policy(policy);
       if (!kernel_helps) refuse_kernel_help();
       take(shared.lock);
       ++shared.asleep;
@@ -271,7 +273,9 @@ TYPED_TEST(ConditionDeath, AnOwnersDeathIsToldToEverySleeperWithTheLockHeld) {
 TYPED_TEST(ConditionDeath, ANotifierThatFindsOwnerDiedNotifiesAll) {
   auto& stage = this->stage_;
   using Shared = typename TestFixture::Shared;
-  for (int i = 0; i < 4; ++i) this->start_waiter();
+  // Their slices do not end, so that none of them notices the death by itself.
+  const WaitPolicy no_slices = {.first_slice = 1h, .longest_slice = 1h};
+  for (int i = 0; i < 4; ++i) this->start_waiter(true, no_slices);
   this->await_waiters(4);
   for (int i = 0; i < 4; ++i) stage.wait_until_asleep(i);
   const int notifier = stage.start([](Shared& shared) {
