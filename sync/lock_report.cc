@@ -36,11 +36,11 @@ namespace internal {
 
 LockReport report_lock(std::uint64_t word, Tag died) noexcept {
   if (word == LockWord::kDestroyed) return {.state = LockReport::State::destroyed};
-  LockReport report{.owner = LockWord::tag_of(word),
-                    .marked = (word & LockWord::kOwnerDied) != 0,
+  LockReport report{.marked = (word & LockWord::kOwnerDied) != 0,
                     .maybe_waiting = (word & LockWord::kWaiters) != 0};
   if (LockWord::is_held(word)) {
     report.state = LockReport::State::held;
+    report.owner = LockWord::tag_of(word);
     report.thread =
         static_cast<std::uint32_t>(word & LockWord::kThread & ~LockWord::kForeignThread);
   } else if (report.marked) {

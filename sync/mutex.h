@@ -21,6 +21,7 @@
 //   | owner's tag   | waiters | owner died | thread id |  | incarnation | who died    |
 //   +---------------+---------+------------+-----------+  +-------------+-------------+
 //   word, high half: the owner writes it together with the low half
+//                    and leaves its tag in a free word that has `waiters`
 //   word, low half:  a robust futex of the kernel (Documentation/locking/robust-futex-ABI), which
 //                    marks it when the owner's thread ends; waiters set `waiters`
 //   incarnation:     whose tags these are: set by the first user, before the lock is ever held
@@ -48,8 +49,10 @@
 // some 25 us; where it does not (further locks that the thread held besides, get_robust_list(2)
 // refused, another pid namespace) a waiter finds out at the end of its slice, by asking whether the
 // owner's tag is alive. Killed between giving back and waking: the kernel wakes. Killed after
-// having been woken: `waiters` is still set, since nobody but a waker that woke nobody clears it,
-// so the wake-up is passed on. Every loop is bounded by attempts or by the deadline.
+// having been woken: `waiters` is still set, since only a waker that woke nobody clears it, and
+// only in the word that it left itself, which has its tag: so the wake-up is passed on. (With a
+// mark the word has no tag, and such a wake-up may wait for the end of a slice.) Every loop is
+// bounded by attempts or by the deadline.
 //
 // Cost, uncontended: lock and unlock one compare-and-swap each, no system call, no allocation (but
 // the first of a thread, and more than 16 held at once).
@@ -138,7 +141,7 @@ class BasicMutex {
       internal::refuse_marking();
     }
     // Relaxed: as above.
-    if (!change_own(me, word, ~Word::kOwnerDied, std::memory_order_relaxed)) {
+    if (!change_own(me, word, Word::consistent, std::memory_order_relaxed)) {
       internal::refuse_overwritten();
     }
   }
@@ -301,7 +304,7 @@ class BasicMutex {
     for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
       if (word == Word::kDestroyed) return Status::closed;
       if (!Word::is_held(word)) {
-        const bool died = word != (word & Word::kWaiters);
+        const bool died = (word & Word::kOwnerDied) != 0;
         if (died && marked == Marked::left) return leave_marked(word);
         const std::uint64_t mine =
             self.me | sleepers | (word & Word::kWaiters) | (died ? Word::kOwnerDied : 0);
@@ -325,7 +328,8 @@ class BasicMutex {
           return Status::timeout;
       }
       attempt = 0;  // what bounds the waiting is the deadline
-      // Relaxed: the compare-and-swap that takes the lock orders.
+      // Relaxed: the compare-and-swap that takes the lock orders; and after a sleep this load sees
+      // at least what the waker had left, since the kernel's wake-ups order.
       word = Env::load(word_, std::memory_order_relaxed);
     }
     return Status::corrupt;
@@ -366,33 +370,34 @@ class BasicMutex {
   [[nodiscard]] Tag died() const noexcept {
     // Relaxed, twice: for people.
     const std::uint64_t word = Env::load(word_, std::memory_order_relaxed);
-    if (!Word::is_held(word) && Word::tag_of(word) != 0) return Word::tag_of(word);
+    if (Word::is_abandoned(word)) return Word::tag_of(word);
     return Env::load(died_, std::memory_order_relaxed);  // as above
   }
 
   /// The word is this thread's with waiters or a mark, or not this thread's at all.
   void unlock_slowly(internal::ThreadState& self, std::uint64_t word) {
     if (self.held.find(&word_) == nullptr) internal::refuse_unlock();
-    constexpr std::uint64_t kStays = Word::kWaiters | Word::kOwnerDied;
     // Release: pairs with the acquire of the next taker.
-    if (!change_own(self.me, word, kStays, std::memory_order_release)) {
+    if (!change_own(self.me, word, Word::given_back, std::memory_order_release)) {
       self.held.remove(word_);
       internal::refuse_overwritten();
     }
     if ((word & Word::kWaiters) == 0 || Env::futex_wake(word_, 1) != 0) return;
-    std::uint64_t left = word & kStays;
-    // Relaxed: nobody was asleep; a waiter that sets the bit again finds a free lock instead.
-    Env::cas(word_, left, left & ~Word::kWaiters, std::memory_order_relaxed);
+    std::uint64_t left = Word::given_back(word);
+    // Relaxed: nobody was asleep. Who has taken the lock since, and given it back for somebody who
+    // sleeps by now, has left another tag.
+    Env::cas(word_, left, left & Word::kOwnerDied, std::memory_order_relaxed);
   }
 
-  /// Leaves of `word`, which is this thread's, the bits in `kept`. Others only add kWaiters
-  /// meanwhile: false if the bytes were overwritten. `word` holds what was there before.
-  bool change_own(std::uint64_t me, std::uint64_t& word, std::uint64_t kept,
+  /// Turns `word`, which is this thread's, into change(word). Others only add kWaiters meanwhile:
+  /// false if the bytes were overwritten. `word` holds what was there before.
+  template <class Change>
+  bool change_own(std::uint64_t me, std::uint64_t& word, Change change,
                   std::memory_order order) noexcept {
     for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
       if (Word::owner_of(word) != me) return false;
       // Ordered as the caller says.
-      if (Env::cas(word_, word, word & kept, order)) return true;
+      if (Env::cas(word_, word, change(word), order)) return true;
     }
     return false;
   }

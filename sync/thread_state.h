@@ -56,6 +56,20 @@ struct LockWord {
   /// The word of a lock that nobody may use any more: a thread id and a tag that nobody has.
   static constexpr std::uint64_t kDestroyed = ~(kWaiters | kOwnerDied);
 
+  /// What the owner makes of its word when it gives the lock back: free, or with waiters free and
+  /// still with its tag, or still marked.
+  static constexpr std::uint64_t given_back(std::uint64_t word) noexcept {
+    if ((word & kOwnerDied) != 0) return word & (kOwnerDied | kWaiters);
+    return (word & kWaiters) != 0 ? word & ~kThread : kFree;
+  }
+  static constexpr std::uint64_t consistent(std::uint64_t word) noexcept {
+    return word & ~kOwnerDied;
+  }
+  /// Whether the word's tag is that of a dead owner.
+  static constexpr bool is_abandoned(std::uint64_t word) noexcept {
+    return !is_held(word) && (word & kOwnerDied) != 0 && tag_of(word) != 0;
+  }
+
   /// What the kernel makes of the word of a thread that dies.
   static constexpr std::uint64_t abandoned(std::uint64_t word) noexcept {
     return (word & ~kThread) | kOwnerDied;
