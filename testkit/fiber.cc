@@ -16,21 +16,12 @@
 #if __has_feature(address_sanitizer)
 #define SLUICE_FIBER_ASAN 1
 #endif
-#if __has_feature(thread_sanitizer)
-#define SLUICE_FIBER_TSAN 1
-#endif
 #endif
 #if defined(__SANITIZE_ADDRESS__)
 #define SLUICE_FIBER_ASAN 1
 #endif
-#if defined(__SANITIZE_THREAD__)
-#define SLUICE_FIBER_TSAN 1
-#endif
 #if defined(SLUICE_FIBER_ASAN)
 #include <sanitizer/common_interface_defs.h>
-#endif
-#if defined(SLUICE_FIBER_TSAN)
-#include <sanitizer/tsan_interface.h>
 #endif
 
 namespace sluice::internal {
@@ -49,9 +40,6 @@ Fiber::Fiber() : begun_(true) {
     stack_ = lowest;
     pthread_attr_destroy(&attributes);
   }
-#if defined(SLUICE_FIBER_TSAN)
-  tsan_fiber_ = __tsan_get_current_fiber();
-#endif
 }
 
 Fiber::Fiber(std::function<void()> body) : body_(std::move(body)), stack_bytes_(kStackBytes) {
@@ -71,16 +59,10 @@ Fiber::Fiber(std::function<void()> body) : body_(std::move(body)), stack_bytes_(
   // makecontext(3) passes ints only.
   makecontext(&context_, reinterpret_cast<void (*)()>(&Fiber::enter), 2,
               static_cast<unsigned int>(self >> 32), static_cast<unsigned int>(self));
-#if defined(SLUICE_FIBER_TSAN)
-  tsan_fiber_ = __tsan_create_fiber(0);
-#endif
 }
 
 Fiber::~Fiber() {
   if (mapping_ == nullptr) return;
-#if defined(SLUICE_FIBER_TSAN)
-  __tsan_destroy_fiber(tsan_fiber_);
-#endif
   munmap(mapping_, kPage + kStackBytes);
 }
 
@@ -116,9 +98,6 @@ void Fiber::switch_to(Fiber& to) noexcept {
 void Fiber::leave_sanitizer([[maybe_unused]] Fiber& to) noexcept {
 #if defined(SLUICE_FIBER_ASAN)
   __sanitizer_start_switch_fiber(&fake_stack_, to.stack_, to.stack_bytes_);
-#endif
-#if defined(SLUICE_FIBER_TSAN)
-  __tsan_switch_to_fiber(to.tsan_fiber_, 0);
 #endif
 }
 

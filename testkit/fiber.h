@@ -8,9 +8,9 @@
 // stack is destroyed, as in a process that was killed. Exceptions work within a fiber, also where
 // several are handling one at the same time; none may leave the body.
 //
-// Threads: all fibers of a group live and die in one thread. If a process dies here: private
-// memory only. Cost: a switch about 1 us, since ucontext saves the signal mask; a stack of 256 KiB
-// of which only the touched pages count.
+// Threads: all fibers of a group live and die in one thread. Not under ThreadSanitizer. If a
+// process dies here: private memory only. Cost: a switch about 1 us, since ucontext saves the
+// signal mask; a stack of 256 KiB of which only the touched pages count.
 
 #ifndef SLUICE_TESTKIT_FIBER_H_
 #define SLUICE_TESTKIT_FIBER_H_
@@ -61,7 +61,6 @@ class Fiber {
   bool begun_ = false;
   bool restarts_ = false;
   void* fake_stack_ = nullptr;  ///< AddressSanitizer's
-  void* tsan_fiber_ = nullptr;
 };
 
 }  // namespace sluice::internal

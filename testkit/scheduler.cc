@@ -97,7 +97,7 @@ class Explorer final : public internal::Chooser {
   void yield();
   Liveness probe(std::uint32_t tag);
   void data(const void* cell, bool writes);
-  [[noreturn]] void fail(const std::string& why);
+  [[noreturn]] void fail(const char* why);
 
   [[nodiscard]] TimePoint now() const { return now_; }
   internal::ThreadState& self() { return parties_[running_]->state; }
@@ -128,6 +128,7 @@ class Explorer final : public internal::Chooser {
   int wake(WordAt word, int count);
   bool may_die() const;
   [[noreturn]] void die();
+  [[noreturn]] void stop();
   [[noreturn]] void unreachable();
 
   // Choices and the trace.
@@ -260,15 +261,14 @@ void Explorer::one_schedule() {
 }
 
 void Explorer::body(unsigned thread) {
-  std::string thrown;
   try {
     scenario_.threads[thread].body();
   } catch (const std::exception& e) {
-    thrown = std::string("threw: ") + e.what();
+    result_.failure = "T" + std::to_string(thread) + " threw: " + e.what();
   } catch (...) {
-    thrown = "threw what is no std::exception";
+    result_.failure = "T" + std::to_string(thread) + " threw what is no std::exception";
   }
-  if (!thrown.empty()) fail("T" + std::to_string(thread) + " " + thrown);
+  if (!result_.failure.empty()) stop();
   parties_[thread]->life = Life::done;
   note(thread, "returns");
   leave();
@@ -281,7 +281,10 @@ void Explorer::body(unsigned thread) {
 /// Before each operation: others may come first, or this thread may die.
 void Explorer::point() {
   const unsigned self = running_;
-  if (++steps_ > options_.steps) fail("more than " + std::to_string(options_.steps) + " steps");
+  if (++steps_ > options_.steps) {
+    result_.failure = "more than " + std::to_string(options_.steps) + " steps";
+    stop();
+  }
   now_ += std::chrono::nanoseconds(1);
   go_on_with(pick_next(), self);
   if (may_die() && decide(Choice::death, 2) != 0) die();
@@ -319,8 +322,13 @@ void Explorer::die() {
 
 void Explorer::unreachable() { __builtin_trap(); }
 
-void Explorer::fail(const std::string& why) {
+void Explorer::fail(const char* why) {
   result_.failure = why;
+  stop();
+}
+
+/// After a failure has been noted. What the caller's stack owns is lost.
+void Explorer::stop() {
   parties_[running_]->fiber.switch_to(main_);
   unreachable();
 }
@@ -622,7 +630,9 @@ void Explorer::data(const void* cell, bool writes) {
       writes ? memory_.write_data(running_, cell) : memory_.read_data(running_, cell);
   Step& step = note(running_, writes ? "writes data" : "reads data");
   step.word.address = const_cast<void*>(cell);
-  if (race != nullptr) fail("data race on " + name_of(cell) + ": " + race);
+  if (race == nullptr) return;
+  result_.failure = "data race on " + name_of(cell) + ": " + race;
+  stop();
 }
 
 // -------------------------------------------------------------------------------------------------
