@@ -55,8 +55,10 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <ostream>
+#include <utility>
 
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/lock_env.h"
@@ -73,38 +75,39 @@ namespace sluice {
 template <class Env>
 class BasicConditionVariable {
  public:
-  /// Waits for a notification. `lock` is a BasicMutex, or a std::unique_lock of one.
+  /// Waits for a notification. `lock` is a BasicMutex, or a std::unique_lock of one, which does not
+  /// own it any more after a Status that says so.
   template <class Lock>
   Status wait(Lock& lock) {
-    return wait_once(mutex_of(lock), Deadline::never());
+    return wait_for(lock, Deadline::never());
   }
 
   /// Waits until `predicate()`, which is called with the lock held, is true.
   template <class Lock, std::predicate Predicate>
   Status wait(Lock& lock, Predicate predicate) {
-    return wait_while_not(mutex_of(lock), Deadline::never(), predicate);
+    return wait_for(lock, Deadline::never(), std::move(predicate));
   }
 
   template <class Lock>
   Status wait_for(Lock& lock, Deadline deadline) {
-    return wait_once(mutex_of(lock), deadline);
+    return pass_on(lock, wait_once(mutex_of(lock), deadline));
   }
   template <class Lock, std::predicate Predicate>
   Status wait_for(Lock& lock, Deadline deadline, Predicate predicate) {
-    return wait_while_not(mutex_of(lock), deadline, predicate);
+    return pass_on(lock, wait_while_not(mutex_of(lock), deadline, predicate));
   }
 
   template <class Lock, class Clock, class Duration>
   Status wait_until(Lock& lock, std::chrono::time_point<Clock, Duration> at) {
     for (;;) {
-      const Status s = wait_once(mutex_of(lock), Deadline(at - Clock::now()));
+      const Status s = wait_for(lock, Deadline::until(at));
       if (s != Status::timeout || Clock::now() >= at) return s;
     }
   }
   template <class Lock, class Clock, class Duration, std::predicate Predicate>
   Status wait_until(Lock& lock, std::chrono::time_point<Clock, Duration> at, Predicate predicate) {
     for (;;) {
-      const Status s = wait_while_not(mutex_of(lock), Deadline(at - Clock::now()), predicate);
+      const Status s = wait_for(lock, Deadline::until(at), std::ref(predicate));
       if (s != Status::timeout || Clock::now() >= at) return s;
     }
   }
@@ -158,6 +161,16 @@ class BasicConditionVariable {
   static M& mutex_of(std::unique_lock<M>& lock) {
     if (lock.mutex() == nullptr) internal::refuse_wait();
     return *lock.mutex();
+  }
+
+  template <Relock kRelock>
+  static Status pass_on(BasicMutex<Env, kRelock>& /*mutex*/, Status status) noexcept {
+    return status;
+  }
+  template <class M>
+  static Status pass_on(std::unique_lock<M>& lock, Status status) noexcept {
+    if (!lock.mutex()->is_owned()) lock.release();
+    return status;
   }
 
   template <class M, class Predicate>

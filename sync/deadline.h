@@ -39,6 +39,14 @@ class Deadline {
   // NOLINTNEXTLINE(google-explicit-constructor): as above
   Deadline(TimePoint at) noexcept : at_(at) {}
 
+  /// When another clock says `at`, if it goes as the steady clock from now on.
+  template <class OtherClock, class Duration>
+  [[nodiscard]] static Deadline until(std::chrono::time_point<OtherClock, Duration> at) {
+    // In long double, as below: both ends of a clock's range are further away than it counts.
+    using Exact = std::chrono::duration<long double, Clock::period>;
+    return Deadline(Exact(at.time_since_epoch()) - Exact(OtherClock::now().time_since_epoch()));
+  }
+
   /// Already passed: the call looks once and does not wait.
   [[nodiscard]] static Deadline now() noexcept { return Deadline(TimePoint::min()); }
 

@@ -7,8 +7,8 @@
 //
 //   LockGuard hold(account.mutex, [&] { account.reserved = 0; });
 //
-// Errors: as the lock's lock(). Threads: lives and dies in one thread; the lock may have been given
-// back by hand before. If a process dies here: as the lock. Cost: as the lock.
+// Errors: as the lock's lock(). Threads: lives and dies in one thread, which does not give the lock
+// back by hand meanwhile. If a process dies here: as the lock. Cost: as the lock.
 
 #ifndef SLUICE_SYNC_LOCK_GUARD_H_
 #define SLUICE_SYNC_LOCK_GUARD_H_

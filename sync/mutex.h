@@ -100,15 +100,11 @@ class BasicMutex {
   }
   template <class Clock, class Duration>
   bool try_lock_until(std::chrono::time_point<Clock, Duration> at) {
-    if constexpr (std::same_as<Clock, Deadline::Clock>) {
-      return try_until(Deadline(std::chrono::ceil<Deadline::Clock::duration>(at)));
-    } else {
-      // A clock that is set while we wait: what counts is what it says in the end.
-      while (!try_lock_for(at - Clock::now())) {
-        if (Clock::now() >= at) return false;
-      }
-      return true;
+    // A clock that is set while we wait: what counts is what it says in the end.
+    while (!try_until(Deadline::until(at))) {
+      if (Clock::now() >= at) return false;
     }
+    return true;
   }
   /// Takes the lock also if an owner died. Holds it: ok, owner_died. Does not: timeout, corrupt,
   /// foreign_registry, closed. Throws std::logic_error.
@@ -127,7 +123,9 @@ class BasicMutex {
       unlock();
       throw;
     }
-    mark_consistent();
+    // Relaxed: only this thread's own signature and mark are in question.
+    const std::uint64_t word = Env::load(word_, std::memory_order_relaxed);
+    if ((word & Word::kOwnerDied) != 0) mark_consistent();
   }
 
   /// By the holder of a lock whose owner had died: what it protects is in order again. Throws
@@ -162,12 +160,18 @@ class BasicMutex {
     self.held.remove(word_);
   }
 
-  /// Ends the lock's use: later calls say closed. busy if a living owner holds it. Waiters are
-  /// told.
-  Status destroy() { return end_as(Word::kDestroyed); }
+  /// Ends the lock's use: later calls say closed. busy if a living owner holds it;
+  /// foreign_registry. Waiters are told.
+  Status destroy() {
+    const std::uint32_t mine = Env::self().incarnation;
+    // Relaxed: as in take().
+    const std::uint32_t found = Env::load(incarnation_, std::memory_order_relaxed);
+    if (found != 0 && found != mine) return Status::foreign_registry;
+    return end_as(Word::kDestroyed);
+  }
 
   /// For whoever knows that nobody uses the lock: makes it free, unmarked, and of this process's
-  /// registry, whatever it was. busy if an owner holds it who is known to live.
+  /// registry, whatever it was. busy if an owner holds it who is not known to be dead.
   Status reset() {
     const std::uint32_t incarnation = Env::self().incarnation;
     // Relaxed: as in take().
@@ -244,7 +248,7 @@ class BasicMutex {
 
   /// About as long as a critical section of some ten instructions takes elsewhere.
   static constexpr int kSpinLooks = 100;
-  /// Against a word that somebody keeps changing.
+  /// In a row, against a word that somebody keeps changing.
   static constexpr int kMostAttempts = 1 << 20;
 
   Status take(Deadline deadline, Marked marked) {
@@ -316,11 +320,11 @@ class BasicMutex {
           if (!announce(word)) continue;
           sleepers = Word::kWaiters;
           Env::futex_wait(word_, Word::futex_of(word), patience.slice_end());
-          attempt = 0;
           break;
         case internal::Patience::give_up:
           return Status::timeout;
       }
+      attempt = 0;  // what bounds the waiting is the deadline
       // Relaxed: the compare-and-swap that takes the lock orders.
       word = Env::load(word_, std::memory_order_relaxed);
     }

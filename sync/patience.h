@@ -51,8 +51,8 @@ class BasicPatience {
       : deadline_(deadline), policy_(wait_policy()), slice_(policy_.first_slice) {
     if (deadline_.is_now() || policy_.mode == WaitMode::block) return;
     if (t_usable_cpus == 0) t_usable_cpus = usable_cpus();
-    spinning_ = t_usable_cpus > 1;
-    looks_left_ = looks;
+    spinning_ = t_usable_cpus > 1 || policy_.mode == WaitMode::spin;
+    looks_left_ = policy_.mode == WaitMode::spin ? kLooksPerGlance : looks;
   }
 
   Patience next() noexcept {
@@ -85,17 +85,16 @@ class BasicPatience {
       begun_ = now;
       begin_slice(now);
     }
-    looks_left_ = 1;
+    looks_left_ = 1;  // after `ask` it goes on here
     if (deadline_.passed(now) || now >= slice_end_) {
       if (!std::exchange(asked_, !asked_)) return Patience::ask;
       if (deadline_.passed(now)) return Patience::give_up;
       begin_slice(now);
     }
-    if (now - begun_ >= kUntilYielding) {
-      Env::yield();
-    } else {
-      looks_left_ = kLooksPerGlance;
-    }
+    const bool crowded = t_usable_cpus == 1;
+    const bool lets_others_run = crowded || now - begun_ >= kUntilYielding;
+    if (lets_others_run) Env::yield();
+    if (crowded || !lets_others_run) looks_left_ = kLooksPerGlance;
     return Patience::look;
   }
 
@@ -107,7 +106,7 @@ class BasicPatience {
 
   void count_cpus() noexcept {
     t_usable_cpus = usable_cpus();
-    if (t_usable_cpus == 1) spinning_ = false;
+    spinning_ = spinning_ && (t_usable_cpus > 1 || policy_.mode == WaitMode::spin);
   }
 
   /// As of the thread's last slice: a mask that changes in between costs speed, not correctness.

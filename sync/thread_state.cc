@@ -84,9 +84,12 @@ void end_thread(void* /*marker*/) {
 pthread_key_t make_key() {
   pthread_key_t key{};
   if (pthread_key_create(&key, end_thread) != 0) throw std::bad_alloc();
-  std::atexit(abandon_held);
   return key;
 }
+
+/// A destructor of the program and not an exit handler: it runs after the destructors of all static
+/// objects, which may still give locks back.
+[[gnu::destructor]] void end_program() { abandon_held(); }
 
 void* robust_list_of_this_thread() {
   robust_list_head* head = nullptr;

@@ -13,15 +13,15 @@
 // can go unnoticed where the kernel does not report it, and costs 1 s / longest_slice wake-ups per
 // second while nothing happens (12.5 as it comes).
 //
-// With one CPU to run on (the affinity mask of the thread, read again after each slice) nobody
-// spins, whatever the mode: it would only keep the awaited party from running. A thread that spins
-// looks at its deadline and at the awaited party's life as a sleeper does, and after its first
-// millisecond yields between looks, so that a party on the same CPU comes to run.
+// With one CPU to run on (the affinity mask of the thread, read again after each slice) an adaptive
+// thread sleeps at once, and one that spins lets others run after every 64 looks: the awaited party
+// may need that very CPU. With more, it lets them run after its first millisecond, between looks.
+// It looks at its deadline and at the awaited party's life as a sleeper does.
 //
-// Units: std::chrono::milliseconds. Errors: a slice below 1 ms, or a first slice above the longest,
-// throws std::invalid_argument. Threads: each has its own policy; new threads begin with the
-// default, a forked child with its parent's. If a process dies here: nothing is shared.
-// Cost: none; the policy is read when a call has to wait.
+// Units: std::chrono::milliseconds. Errors: a slice below 1 ms or above an hour, or a first slice
+// above the longest, throws std::invalid_argument. Threads: each has its own policy; new threads
+// begin with the default, a forked child with its parent's. If a process dies here: nothing is
+// shared. Cost: none; the policy is read when a call has to wait.
 
 #ifndef SLUICE_SYNC_WAIT_POLICY_H_
 #define SLUICE_SYNC_WAIT_POLICY_H_
@@ -34,7 +34,7 @@ namespace sluice {
 
 enum class WaitMode : std::uint8_t {
   adaptive,  ///< looks for about as long as falling asleep would take, then sleeps
-  spin,      ///< never sleeps: the shortest delay, for a CPU of its own
+  spin,      ///< never sleeps: the shortest delay, for a thread with a CPU of its own
   block,     ///< sleeps at once: no CPU time is spent on waiting
 };
 

@@ -2,379 +2,363 @@
 
 #include "sluice/testkit/crash.h"
 
-#include <poll.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/ptrace.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <sys/types.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <atomic>
-#include <cerrno>
-#include <csignal>
+#include <chrono>
+#include <cstdint>
 #include <cstdlib>
-#include <cstring>
-#include <exception>
+#include <numeric>
+#include <optional>
 #include <ostream>
+#include <random>
 #include <stdexcept>
-#include <system_error>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
-namespace sluice::internal {
-
-void* map_shared(std::size_t bytes) {
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) {
-    throw std::system_error(errno, std::system_category(),
-                            "mapping shared memory for a crash test");
-  }
-  return memory;
-}
-
-void unmap_shared(void* memory, std::size_t bytes) noexcept { munmap(memory, bytes); }
-
-}  // namespace sluice::internal
+#include "sluice/testkit/child.h"
+#include "sluice/testkit/partner_process.h"
+#include "sluice/testkit/shared_area.h"
+#include "sluice/testkit/stepper.h"
+#include "sluice/testkit/walk.h"
 
 namespace sluice::testkit {
 namespace {
 
+using internal::PartnerProcess;
+using internal::Place;
+using internal::Progress;
+using internal::Stepper;
+using internal::Walk;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-enum class Verdict : std::uint32_t { none, intact, broken };
+// How many victims in a row may take another path than the one recorded before them.
+constexpr int kTries = 3;
 
-// What the children tell the parent. It lies in shared memory because it must outlive a SIGKILL,
-// and because looking at it after each step costs the parent no system call.
-struct Report {
-  std::atomic<std::uint32_t> begun{0};
-  std::atomic<std::uint32_t> done{0};
-  std::atomic<Verdict> verdict{Verdict::none};
-  std::atomic<int> trace_errno{0};
-  char text[1000] = {};
+// A victim that has a partner, and sleeps so long, is one that waits for it. The partner may be
+// told too early, for all that happens then.
+constexpr milliseconds kWaitsForPartner{2};
 
-  void say(const std::string& what) noexcept { text[what.copy(text, sizeof text - 1)] = '\0'; }
+// What the children of one kill point write.
+struct Reports {
+  Progress victim, recoverer;
+  internal::Answer interfering, survivor;
 };
-static_assert(std::atomic<std::uint32_t>::is_always_lock_free &&
-                  std::atomic<int>::is_always_lock_free &&
-                  std::atomic<Verdict>::is_always_lock_free,
-              "a lock inside the atomic would be left behind by the dead");
 
-std::string text_of(const std::exception_ptr& thrown) {
-  try {
-    std::rethrow_exception(thrown);
-  } catch (const std::exception& e) {
-    return e.what();
-  } catch (...) {
-    return "something that is not a std::exception";
-  }
-}
+// A victim's death, and what was wrong after it.
+struct Kill {
+  Place place;
+  bool stuck = false;
+  std::uint64_t steps = 0;
+  std::uint64_t recovery_points = 0;  // of which the recoverer had reached the last
+  std::string wrong;                  // empty if nothing was
+};
 
-std::string how_it_ended(int status) {
-  if (WIFEXITED(status)) {
-    return "ended its process with exit code " + std::to_string(WEXITSTATUS(status));
-  }
-  const int signal = WTERMSIG(status);
-  return "was killed by signal " + std::to_string(signal) + " (" + strsignal(signal) + ")";
-}
-
-// A forked process that leads a process group of its own; at the latest the destructor kills the
-// group and reaps.
-class Child {
+// One run of step_kill.
+class Harness {
  public:
-  explicit Child(const std::function<void()>& body) {
-    const pid_t parent = getpid();
-    pid_ = fork();
-    if (pid_ == -1) {
-      throw std::system_error(errno, std::system_category(), "forking a child for a crash test");
-    }
-    if (pid_ == 0) run(parent, body);
-    setpgid(pid_, pid_);  // also by the child itself: whoever comes first, both may rely on it
-  }
-  ~Child() { end(); }
-  Child(const Child&) = delete;
-  Child& operator=(const Child&) = delete;
+  Harness(const CrashOperation& operation, const CrashOptions& options);
 
-  pid_t pid() const noexcept { return pid_; }
-
-  // Waits for a ptrace stop or the end. True if it stopped.
-  bool wait_for_stop() {
-    while (waitpid(pid_, &status_, __WALL) == -1) {
-      if (errno == EINTR) continue;
-      reaped_ = true;  // ECHILD: the host ignores SIGCHLD, the kernel has reaped it
-      return false;
-    }
-    reaped_ = !WIFSTOPPED(status_);
-    return !reaped_;
-  }
-  // Waits for the end, without reaping. False if the time is over first.
-  bool wait_for_end(milliseconds limit) const;
-
-  // Kills the group and reaps. The leader is reaped last, so that the group's number can't have
-  // passed to others.
-  void end() noexcept {
-    if (reaped_) return;
-    kill(-pid_, SIGKILL);
-    kill(pid_, SIGKILL);
-    while (!reaped_) wait_for_stop();  // a traced process may stop once more on its way out
-  }
-  int status() const noexcept { return status_; }
+  CrashResult run();
 
  private:
-  [[noreturn]] static void run(pid_t parent, const std::function<void()>& body) noexcept {
-    setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(EXIT_FAILURE);  // it died before the line above
-    const rlimit no_core{0, 0};
-    setrlimit(RLIMIT_CORE, &no_core);
-    body();
-    _exit(EXIT_SUCCESS);
-  }
+  void begin_again();
+  internal::Stepped victim() const;
+  internal::Stepped recoverer() const;
+  std::optional<PartnerProcess> partner() const;
+  bool record();
+  void cover_point(std::uint64_t n);
+  bool cover_point_once(std::uint64_t n);
+  bool as_recorded(std::uint64_t n, const Place& place) const;
+  void note(std::uint64_t n, const Kill& kill);
+  Kill kill_at(std::uint64_t n, std::uint64_t recovery_point);
+  std::string interfere();
+  void kill_recoverer_at(std::uint64_t m, Kill& kill);
+  std::vector<std::uint64_t> second_deaths(std::uint64_t points);
 
-  pid_t pid_ = -1;
-  int status_ = 0;
-  bool reaped_ = false;
+  const CrashOperation& operation_;
+  const CrashOptions& options_;
+  bool quick_;
+  internal::Regions regions_;  // the victim's; none: each step is a kill point
+  std::vector<Place> path_;    // the kill points of the recorded victim
+  std::uint64_t broken_point_ = 0;
+  std::mt19937_64 random_;
+  SharedArea<Reports> reports_;
+  CrashResult result_;
 };
 
-bool Child::wait_for_end(milliseconds limit) const {
-  // The pid can't be recycled before we reap it, so the descriptor means this very child.
-  const int fd = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0));
-  if (fd == -1) {
-    throw std::system_error(errno, std::system_category(), "watching a child of a crash test");
-  }
-  const auto end = steady_clock::now() + limit;
-  pollfd event{fd, POLLIN, 0};
-  int ready = 0;
+Harness::Harness(const CrashOperation& operation, const CrashOptions& options)
+    : operation_(operation),
+      options_(options),
+      quick_(options.profile == CrashProfile::quick),
+      random_(options.seed) {
+  result_.name = operation.name;
+  result_.mode = options.mode;
+  result_.seed = options.seed;
+  if (quick_ && options.kill_at == KillAt::each_instruction) regions_ = operation.shared;
+}
+
+void Harness::begin_again() {
+  reports_.reset();
+  if (operation_.setup) operation_.setup();
+}
+
+internal::Stepped Harness::victim() const {
+  return {.name = "the operation",
+          .prepare = operation_.prepare,
+          .body = operation_.operation,
+          .by_system_call = options_.kill_at == KillAt::each_system_call,
+          .limit = options_.victim_limit,
+          .blocked_after = operation_.partner ? kWaitsForPartner : options_.blocked_after};
+}
+
+std::optional<PartnerProcess> Harness::partner() const {
+  if (!operation_.partner) return std::nullopt;
+  return std::optional<PartnerProcess>(std::in_place, operation_.partner, options_.survivor_limit);
+}
+
+internal::Stepped Harness::recoverer() const {
+  static const std::function<void()> nothing;
+  return {.name = "the recovery",
+          .prepare = nothing,
+          .body = operation_.recover,
+          .by_system_call = options_.kill_at == KillAt::each_system_call,
+          .limit = options_.victim_limit,
+          .blocked_after = options_.blocked_after};
+}
+
+// Steps one victim to its end: so the kill points are known, and an operation that can't be tested
+// is found out at once and not at its last instruction. False if it can't.
+bool Harness::record() {
+  begin_again();
+  path_.clear();
+  std::optional<PartnerProcess> beside = partner();
+  Walk walk(victim(), reports_->victim, regions_, options_.max_steps, beside ? &*beside : nullptr);
   do {
-    const auto left = std::chrono::ceil<milliseconds>(end - steady_clock::now()).count();
-    ready = poll(&event, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, 1'000'000'000)));
-  } while (ready == -1 && errno == EINTR);
-  close(fd);
-  return ready == 1;
-}
-
-// From inside the victim: SIGKILL when the time is over. Unlike alarm() it can't be caught, and it
-// disturbs no timer of the operation's own.
-void limit_lifetime(milliseconds limit) {
-  sigevent event{};
-  event.sigev_notify = SIGEV_SIGNAL;
-  event.sigev_signo = SIGKILL;
-  timer_t timer{};
-  itimerspec when{};
-  when.it_value.tv_sec = limit.count() / 1000;
-  when.it_value.tv_nsec = limit.count() % 1000 * 1'000'000;
-  if (timer_create(CLOCK_MONOTONIC, &event, &timer) == -1 ||
-      timer_settime(timer, 0, &when, nullptr) == -1) {
-    throw std::system_error(errno, std::system_category(), "limiting the victim's lifetime");
+    path_.push_back(walk.next());
+  } while (!walk.is_over(path_.back()));
+  walk.kill();
+  result_.stepped = walk.steps();
+  const Place& last = path_.back();
+  if (last.stop == Stepper::Stop::gone) {
+    result_.error = walk.problem();
+  } else if (walk.is_stuck(last) && !operation_.may_block) {
+    result_.error =
+        "the operation blocks in a system call, and has neither a partner nor may_block";
+  } else if (!last.done && !walk.is_stuck(last)) {
+    result_.error = "the operation takes more than " + std::to_string(walk.steps()) + " steps";
   }
+  return result_.error.empty();
 }
 
-// What the victim runs. When `traced`, the parent steps it from the SIGSTOP on, and counts from
-// `begun` to `done`.
-void victim_body(const CrashOperation& operation, const CrashOptions& options, bool traced,
-                 Report& report) noexcept {
-  const char* stage = "prepare";
-  try {
-    limit_lifetime(options.victim_limit);
-    if (operation.prepare) operation.prepare();
-    stage = "the operation";
-    if (traced && ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == -1) {
-      // Relaxed: problem() reads it after our end has been waited for.
-      report.trace_errno.store(errno, std::memory_order_relaxed);
-      _exit(EXIT_FAILURE);
-    }
-    if (traced) raise(SIGSTOP);
-    // Pairs with Stepper::run_to_operation. Relaxed: the parent reads while we are stopped, the
-    // kernel orders that; the fences only keep the compiler from moving parts of the operation
-    // across the marks.
-    report.begun.store(1, std::memory_order_relaxed);
-    std::atomic_signal_fence(std::memory_order_seq_cst);  // see above
-    operation.operation();
-    std::atomic_signal_fence(std::memory_order_seq_cst);  // see above
-    report.done.store(1, std::memory_order_relaxed);      // pairs with Stepper::done, as `begun`
-  } catch (...) {
-    report.say(std::string(stage) + " threw: " + text_of(std::current_exception()));
+bool Harness::as_recorded(std::uint64_t n, const Place& place) const {
+  return n <= path_.size() && place == path_[n - 1];
+}
+
+// Covers the n-th kill point. A victim that was somewhere else than the recorded one is judged all
+// the same, but it has not shown what happens at the n-th point; so in the quick profile, which
+// relies on the points being the same, others follow, after a new record.
+void Harness::cover_point(std::uint64_t n) {
+  ++result_.kill_points;
+  for (int i = 0; i < kTries; ++i) {
+    if (cover_point_once(n) || !result_.error.empty()) return;
+    if (!quick_ || !record()) break;
+  }
+  ++result_.strayed;
+  if (quick_ && result_.error.empty()) {
+    result_.error =
+        "not reproducible: at kill point " + std::to_string(n) + " each victim was somewhere else";
   }
 }
 
-// Why a victim that has ended did so before its time.
-std::string problem(const Report& report, int status) {
-  // Relaxed: the victim has ended, its stores (victim_body) are ordered by waitpid(), and nobody
-  // writes any more.
-  const int refused = report.trace_errno.load(std::memory_order_relaxed);
-  if (refused != 0) {
-    return "ptrace is refused here (" + std::generic_category().message(refused) +
-           "): it takes a process that nobody traces, no seccomp filter against ptrace, and "
-           "kernel.yama.ptrace_scope below 3";
+// True if all of its victims were where the recorded one had been.
+bool Harness::cover_point_once(std::uint64_t n) {
+  constexpr std::uint64_t kEnd = UINT64_MAX;
+  const bool second = options_.mode == CrashMode::second_death;
+  const Kill first = kill_at(n, second ? kEnd : 0);
+  note(n, first);
+  bool same = as_recorded(n, first.place);
+  if (!first.wrong.empty()) return same;
+  for (const std::uint64_t m : second_deaths(first.recovery_points)) {
+    if (!result_.error.empty()) break;
+    const Kill kill = kill_at(n, m);
+    note(n, kill);
+    same &= as_recorded(n, kill.place);
   }
-  if (report.text[0] != '\0') return report.text;
-  // Relaxed: as above.
-  const bool begun = report.begun.load(std::memory_order_relaxed) != 0;
-  std::string what =
-      (begun ? "the operation, by itself, " : "prepare, by itself, ") + how_it_ended(status);
-  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
-    what += ", as happens when it takes longer than its limit: does it block?";
-  }
-  return what;
+  return same;
 }
 
-// Runs one victim to its end at full speed, so that an operation that can't be tested is found out
-// at once and not at its last instruction. Returns what is wrong with it, or an empty string.
-std::string rehearse(const CrashOperation& operation, const CrashOptions& options, Report& report) {
-  Child victim([&] { victim_body(operation, options, false, report); });
-  while (victim.wait_for_stop()) {
-  }
-  // Relaxed: the victim has ended, its store (victim_body) is ordered by waitpid().
-  return report.done.load(std::memory_order_relaxed) != 0 ? "" : problem(report, victim.status());
+void Harness::note(std::uint64_t n, const Kill& kill) {
+  if (!result_.error.empty()) return;
+  result_.completed = kill.place.done;
+  result_.blocked = kill.stuck;
+  if (kill.recovery_points > 0) ++result_.second_deaths;
+  if (kill.wrong.empty() || broken_point_ == n) return;
+  broken_point_ = n;
+  if (++result_.broken > 1) return;
+  result_.first_broken = n;
+  result_.first_broken_step = kill.steps;
+  result_.first_broken_recovery = kill.recovery_points;
+  result_.reason = kill.wrong;
 }
 
-// A victim under ptrace, advanced from one kill point to the next.
-class Stepper {
- public:
-  Stepper(const CrashOperation& operation, const CrashOptions& options, Report& report)
-      : report_(report),
-        child_([&] { victim_body(operation, options, true, report); }),
-        one_step_(options.kill_at == KillAt::each_instruction ? PTRACE_SINGLESTEP
-                                                              : PTRACE_SYSCALL) {}
-
-  // Up to where the operation's first instruction, or its first system call, is next. False: the
-  // victim is gone.
-  bool run_to_operation() {
-    if (!child_.wait_for_stop()) return false;
-    ptrace(PTRACE_SETOPTIONS, child_.pid(), nullptr, PTRACE_O_EXITKILL);
-    // Relaxed: the victim is stopped, and waitpid() orders what it did before (its store is in
-    // victim_body).
-    while (report_.begun.load(std::memory_order_relaxed) == 0) {
-      if (!step()) return false;
-    }
-    return true;
+// Kills a victim at its n-th kill point, or at the end of its operation if that comes first; then
+// a recoverer at point `recovery_point`, if not 0; and asks a survivor.
+Kill Harness::kill_at(std::uint64_t n, std::uint64_t recovery_point) {
+  begin_again();
+  Kill kill;
+  std::optional<PartnerProcess> beside = partner();
+  Walk walk(victim(), reports_->victim, regions_, options_.max_steps, beside ? &*beside : nullptr);
+  kill.place = walk.to(n);
+  kill.stuck = walk.is_stuck(kill.place);
+  kill.steps = walk.steps();
+  if (kill.place.stop == Stepper::Stop::gone) {
+    walk.kill();
+    result_.error = walk.problem();
+    return kill;
   }
-
-  // To the next kill point, or to the end. False: the victim is gone.
-  bool step() {
-    if (ptrace(one_step_, child_.pid(), nullptr, pending_signal_) == -1 && errno != ESRCH) {
-      // Relaxed: read by problem(), in this very thread.
-      report_.trace_errno.store(errno, std::memory_order_relaxed);
-      return false;
-    }
-    if (!child_.wait_for_stop()) return false;
-    // SIGTRAP is our step. Any other signal is the victim's own: it gets it with the next step, and
-    // dies of it if it must. One that would only stop it is swallowed, since it is stopped all the
-    // time anyway.
-    const int signal = WSTOPSIG(child_.status());
-    const bool stop = signal == SIGTRAP || signal == SIGSTOP || signal == SIGTSTP;
-    pending_signal_ = stop ? 0 : static_cast<unsigned long>(signal);
-    return true;
+  if (options_.mode == CrashMode::interference) kill.wrong = interfere();
+  walk.kill();
+  if (beside) {
+    const std::string wrong = beside->finish();
+    if (kill.wrong.empty()) kill.wrong = wrong;
   }
-  // Relaxed: as in run_to_operation.
-  bool done() const { return report_.done.load(std::memory_order_relaxed) != 0; }
-  void kill() { child_.end(); }
-  int status() const { return child_.status(); }
-
- private:
-  Report& report_;
-  Child child_;
-  __ptrace_request one_step_;
-  unsigned long pending_signal_ = 0;
-};
-
-// Kills one victim after `steps` steps, or at the end of its operation if that comes first.
-// Returns what is wrong if that was not possible, or an empty string; `completed` tells whether the
-// operation had returned.
-std::string kill_after(std::uint64_t steps, const CrashOperation& operation,
-                       const CrashOptions& options, Report& report, bool& completed) {
-  Stepper victim(operation, options, report);
-  bool alive = victim.run_to_operation();
-  for (std::uint64_t i = 0; alive && i < steps && !victim.done(); ++i) alive = victim.step();
-  victim.kill();
-  if (!alive) return problem(report, victim.status());
-  completed = victim.done();
-  return "";
+  if (recovery_point > 0) kill_recoverer_at(recovery_point, kill);
+  if (!kill.wrong.empty()) return kill;
+  const bool completed = kill.place.done;
+  kill.wrong = internal::ask(
+      "the survivor", [&] { return operation_.survivor(completed); }, options_.survivor_limit,
+      reports_->survivor);
+  return kill;
 }
 
-void survivor_body(const CrashOperation& operation, bool completed, Report& report) noexcept {
-  std::string wrong;
-  try {
-    wrong = operation.survivor(completed);
-  } catch (...) {
-    wrong = "the survivor threw: " + text_of(std::current_exception());
-  }
-  report.say(wrong);
-  // Pairs with check(). Relaxed: check() reads after it has seen our end, which orders it.
-  report.verdict.store(wrong.empty() ? Verdict::intact : Verdict::broken,
-                       std::memory_order_relaxed);
+// While the victim is stopped. Returns what is wrong.
+std::string Harness::interfere() {
+  const auto body = [&] {
+    operation_.interfere();
+    return std::string();
+  };
+  return internal::ask("the interfering process", body, options_.survivor_limit,
+                       reports_->interfering);
 }
 
-// Runs the survivor. Returns what is wrong, or an empty string.
-std::string check(bool completed, const CrashOperation& operation, const CrashOptions& options,
-                  Report& report) {
-  Child survivor([&] { survivor_body(operation, completed, report); });
-  const bool ended = survivor.wait_for_end(options.survivor_limit);
-  survivor.end();
-  if (!ended) {
-    const std::string limit = std::to_string(options.survivor_limit.count());
-    return "the survivor hung: not ready after " + limit + " ms";
+void Harness::kill_recoverer_at(std::uint64_t m, Kill& kill) {
+  Walk walk(recoverer(), reports_->recoverer, operation_.shared, options_.max_steps, nullptr);
+  const Place place = walk.to(m);
+  walk.kill();
+  kill.recovery_points = walk.points();
+  if (place.stop == Stepper::Stop::gone) kill.wrong = walk.problem();
+  if (place.stop == Stepper::Stop::blocked) kill.wrong = "the recovery blocks in a system call";
+  if (walk.is_too_long() && !place.done) kill.wrong = "the recovery takes too many steps";
+}
+
+// The points of the recovery, of so many, at which a second death is tried besides its end.
+std::vector<std::uint64_t> Harness::second_deaths(std::uint64_t points) {
+  if (points < 2) return {};
+  std::vector<std::uint64_t> chosen(points - 1);
+  std::iota(chosen.begin(), chosen.end(), 1);
+  if (quick_ && chosen.size() > options_.second_deaths) {
+    std::shuffle(chosen.begin(), chosen.end(), random_);
+    chosen.resize(options_.second_deaths);
   }
-  // Relaxed: the survivor has ended (its store is in survivor_body), so nobody writes any more.
-  switch (report.verdict.load(std::memory_order_relaxed)) {
-    case Verdict::intact:
-      return "";
-    case Verdict::broken:
-      return report.text;
-    case Verdict::none:
-      break;
+  return chosen;
+}
+
+CrashResult Harness::run() {
+  const auto start = steady_clock::now();
+  std::uint64_t n = options_.first_kill_point;
+  bool over = !record();
+  while (!over && result_.kill_points < options_.max_kill_points &&
+         result_.broken < options_.stop_after_broken) {
+    cover_point(n++);
+    over = result_.completed || result_.blocked || !result_.error.empty();
   }
-  return "the survivor " + how_it_ended(survivor.status());
+  // Relaxed: all children have ended.
+  result_.refused = reports_->victim.trace_errno.load(std::memory_order_relaxed) != 0;
+  result_.time = std::chrono::round<milliseconds>(steady_clock::now() - start);
+  return result_;
+}
+
+void require(bool there, const CrashOperation& operation, const std::string& what) {
+  if (there) return;
+  throw std::invalid_argument("CrashOperation \"" + operation.name + "\" lacks " + what);
 }
 
 }  // namespace
 
-CrashResult step_kill(const CrashOperation& operation, const CrashOptions& options) {
-  if (!operation.operation || !operation.survivor) {
-    throw std::invalid_argument("CrashOperation \"" + operation.name +
-                                "\" lacks its operation or its survivor");
-  }
-  const auto start = steady_clock::now();
-  CrashResult result;
-  result.name = operation.name;
-  SharedArea<Report> report;
-  const auto begin_again = [&] {
-    report.reset();
-    if (operation.setup) operation.setup();
-  };
-  begin_again();
-  result.error = rehearse(operation, options, *report);
-  while (result.error.empty() && !result.completed &&
-         result.kill_points < options.max_kill_points &&
-         result.broken < options.stop_after_broken) {
-    begin_again();
-    const std::uint64_t steps = result.kill_points + 1;
-    result.error = kill_after(steps, operation, options, *report, result.completed);
-    if (!result.error.empty()) break;
-    ++result.kill_points;
-    const std::string wrong = check(result.completed, operation, options, *report);
-    if (!wrong.empty() && ++result.broken == 1) {
-      result.first_broken = steps;
-      result.reason = wrong;
-    }
-  }
-  // Relaxed: all children have ended.
-  result.refused = report->trace_errno.load(std::memory_order_relaxed) != 0;
-  result.time = std::chrono::round<milliseconds>(steady_clock::now() - start);
-  return result;
+CrashProfile profile_from_environment() {
+  const char* value = std::getenv("SLUICE_CRASH_PROFILE");
+  const std::string_view name = value == nullptr ? "" : value;
+  if (name.empty() || name == "quick") return CrashProfile::quick;
+  if (name == "full") return CrashProfile::full;
+  throw std::invalid_argument("SLUICE_CRASH_PROFILE is quick or full, not " + std::string(name));
 }
 
-std::ostream& operator<<(std::ostream& out, const CrashResult& result) {
-  out << result.name << ": " << result.kill_points << " kill points, " << result.broken
-      << " broken";
-  if (result.broken > 0) {
-    out << "; first at point " << result.first_broken << ": " << result.reason;
+CrashResult step_kill(const CrashOperation& operation, const CrashOptions& options) {
+  require(operation.operation != nullptr, operation, "its operation");
+  require(operation.survivor != nullptr, operation, "its survivor");
+  require(options.mode != CrashMode::interference || operation.interfere != nullptr, operation,
+          "what interferes");
+  require(options.mode != CrashMode::second_death || operation.recover != nullptr, operation,
+          "its recovery");
+  return Harness(operation, options).run();
+}
+
+std::vector<CrashMode> modes_of(const CrashOperation& operation) {
+  std::vector<CrashMode> modes{CrashMode::plain};
+  if (operation.interfere) modes.push_back(CrashMode::interference);
+  if (operation.recover) modes.push_back(CrashMode::second_death);
+  return modes;
+}
+
+std::vector<CrashResult> step_kill_in_all_modes(const CrashOperation& operation,
+                                                CrashOptions options) {
+  std::vector<CrashResult> results;
+  for (const CrashMode mode : modes_of(operation)) {
+    options.mode = mode;
+    results.push_back(step_kill(operation, options));
   }
+  return results;
+}
+
+std::ostream& operator<<(std::ostream& out, CrashMode mode) {
+  switch (mode) {
+    case CrashMode::plain:
+      return out << "plain";
+    case CrashMode::interference:
+      return out << "interference";
+    case CrashMode::second_death:
+      return out << "second death";
+  }
+  return out << "mode " << static_cast<int>(mode);
+}
+
+namespace {
+
+void print_first_broken(std::ostream& out, const CrashResult& result) {
+  out << "; first at point " << result.first_broken << " (step " << result.first_broken_step;
+  if (result.first_broken_recovery > 0) {
+    out << ", then point " << result.first_broken_recovery << " of the recovery";
+  }
+  out << "): " << result.reason;
+}
+
+}  // namespace
+
+std::ostream& operator<<(std::ostream& out, const CrashResult& result) {
+  out << result.name;
+  if (result.mode != CrashMode::plain) out << ", " << result.mode;
+  out << ": " << result.stepped << " stepped, " << result.kill_points << " distinct, ";
+  if (result.mode == CrashMode::second_death) {
+    out << result.second_deaths << " second deaths (seed " << result.seed << "), ";
+  }
+  out << result.broken << " broken";
+  if (result.broken > 0) print_first_broken(out, result);
   if (!result.error.empty()) return out << "; no verdict: " << result.error;
-  if (!result.completed) out << "; stopped before the operation's end";
+  if (result.strayed > 0) out << "; " << result.strayed << " took another path";
+  if (result.blocked) out << "; to where it blocks";
+  if (!result.completed && !result.blocked) out << "; stopped before the operation's end";
   return out << "; " << result.time.count() << " ms";
 }
 

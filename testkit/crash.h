@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// step_kill: kills a process after every single instruction of an operation, and lets a fresh
+// step_kill: kills a process after every instruction of an operation that matters, and lets a fresh
 // process check what the dead one left behind. For code that works on memory or files shared by
-// processes and claims to survive SIGKILL. Not for races between living processes (the victim runs
-// alone), not for what happens inside a blocked system call (a system call is one step), not for
-// long computations (see Cost), and not in a sanitizer build, whose instrumentation is stepped too.
+// processes and claims to survive SIGKILL. Not for races between living processes (but for those
+// with one that is frozen; testkit/kill_stress.h has the others), not for long computations (see
+// Cost), and not in a sanitizer build, whose instrumentation is stepped too.
 //
 //   struct Shared { std::atomic<int> value, ready; };
 //   SharedArea<Shared> area;
 //   CrashOperation publish{.name = "publish"};
+//   publish.shared = {area.bytes()};
 //   publish.setup = [&] { area.reset(); };
 //   publish.operation = [&] { area->value = 7; area->ready = 1; };
 //   publish.survivor = [&](bool completed) -> std::string {
@@ -17,30 +18,51 @@
 //   };
 //   EXPECT_TRUE(step_kill(publish).intact());
 //
-// How it works. One victim first runs to its end, undisturbed, to see that the operation can be
-// tested at all. Then, for k = 1, 2, ...: setup() runs in the caller; a forked victim runs
-// prepare() at full speed and k instructions of operation() under ptrace, and is killed; a second,
-// fresh child runs survivor() within a time limit. The last k is the one at which operation() had
-// returned: survivor(true) then checks everything that was acknowledged. What the victim does
-// before operation() and after it is no kill point. What only the victim knows (which item it
-// popped, say) it writes into a SharedArea of the user's.
+// How it works. One victim is stepped through the whole operation, under ptrace, to find its kill
+// points. Then, for n = 1, 2, ...: setup() runs in the caller; a forked victim runs prepare() at
+// full speed and steps to the n-th kill point of operation(), and is killed; a second, fresh child
+// runs survivor() within a time limit. The last n is the one at which operation() had returned:
+// survivor(true) then checks everything that was acknowledged. What the victim does before
+// operation() and after it is no kill point. What only the victim knows (which item it popped, say)
+// it writes into a SharedArea of the user's, which belongs to `shared` like the rest.
+//
+// Kill points. Two places with the same shared bytes and the same robust-list head are the same
+// crash. So the quick profile kills where these have changed, on both sides of each system call,
+// and at the operation's two ends. It relies on `shared` naming every byte that outlives the
+// victim; an operation that names none is killed after every instruction, as the full profile does
+// it with all. It also relies on each victim taking the same path. A victim that was not at the
+// instruction where the recorded one had been is followed by others, and if none of them is, the
+// result has an error and says so; the full profile counts them only.
 //
 // With KillAt::each_system_call the victim runs freely in between, and is killed before and after
 // each system call (but for the point before the first). That is as thorough, and far quicker, for
 // an operation that shares nothing with others but what the kernel keeps: files, locks.
 //
-// In memory: SharedArea<T> is one anonymous shared mapping with a T at its start, on a page
-// boundary, seen by all children; the harness maps one page for its own reports.
+// Modes. `plain` is the above. `interference`: while the victim is frozen at its kill point, and so
+// alive, another process runs interfere(), which may have to wait for the victim and so needs
+// deadlines; then the victim is killed. `second_death`: once the victim is dead, another process
+// runs recover(), and is stepped and killed in its turn: at its end, and at second_deaths of its
+// own kill points, chosen by the seed (all of them in the full profile). What survivor(completed)
+// is told is about the victim alone; what the others have done they write into a SharedArea.
 //
-// Units: kill points are instructions (an interrupted string instruction counts once per
-// repetition) or system calls (twice each); limits are std::chrono::milliseconds.
+// Waiting. An operation that waits for somebody takes a partner, which is forked before the victim
+// and lives beside it (testkit/partner.h): it holds the lock, say, and is told when the victim
+// sleeps in a system call. That sleep is a kill point, too. Once the victim is dead the partner has
+// survivor_limit to end, and only then the survivor comes. An operation that is to wait for ever
+// says may_block, and is killed at each point up to that sleep, and in it; without either, one that
+// blocks is an error. A sleep that ends by itself within blocked_after is none.
+//
+// Units: kill points and steps are counts; a step is an instruction (an interrupted string
+// instruction counts once per repetition) or one side of a system call; limits are
+// std::chrono::milliseconds.
 //
 // Errors: a survivor that returns text, throws, crashes or outlives its limit makes the kill point
-// broken. An operation that can't be tested (it throws, crashes, exits or blocks by itself;
-// prepare() fails; ptrace is refused) ends the run with `error` set; `refused` tells the last of
-// these apart, for a test that wants to skip itself. Exceptions of setup() pass through. A
-// CrashOperation without operation or survivor throws std::invalid_argument; std::system_error
-// means that the machine gave no process, page or descriptor.
+// broken, and so does a process that interferes or recovers, or a partner, that throws, crashes or
+// outlives its limit. An operation that can't be tested (it throws, crashes, exits or blocks by
+// itself; prepare() fails; ptrace is refused; it is not reproducible) ends the run with `error`
+// set; `refused` tells a refused ptrace apart, for a test that wants to skip itself. Exceptions of
+// setup() pass through. A CrashOperation that lacks a callback throws std::invalid_argument;
+// std::system_error means that the machine gave no process, page or descriptor.
 //
 // Threads and processes: each thread may run one step_kill; all callbacks but setup() run in forked
 // children, so other threads must not hold locks that they need. Processes that survivor() starts
@@ -51,10 +73,11 @@
 // is ever made. When step_kill returns or throws, no child, zombie, descriptor or mapping of its
 // own is left.
 //
-// Cost: N instructions take N * N / 2 steps of some microseconds and 2 * N forks: 100 instructions
-// a few tenths of a second, 1,000 some ten seconds. So: small payloads, -O2, and linked with
-// -Wl,-z,now, since each symbol bound lazily inside operation() adds about a thousand instructions.
-// N system calls take 4 * N forks.
+// Cost: a step takes some 5 microseconds, and a little more with many shared bytes, which are
+// compared after each; a kill point costs two or three forks and the steps up to it. 100
+// instructions take some tens of milliseconds, and some hundreds in the full profile; that grows
+// with their square. So: small payloads, -O2, and linked with -Wl,-z,now, since each symbol bound
+// lazily inside operation() adds about a thousand instructions.
 
 #ifndef SLUICE_TESTKIT_CRASH_H_
 #define SLUICE_TESTKIT_CRASH_H_
@@ -62,99 +85,116 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <functional>
 #include <iosfwd>
-#include <new>
+#include <span>
 #include <string>
-#include <type_traits>
+#include <vector>
 
-namespace sluice::internal {
-
-/// Zeroed memory that children forked later share. Throws std::system_error.
-[[nodiscard]] void* map_shared(std::size_t bytes);
-void unmap_shared(void* memory, std::size_t bytes) noexcept;
-
-}  // namespace sluice::internal
+#include "sluice/testkit/partner.h"
+#include "sluice/testkit/shared_area.h"
 
 namespace sluice::testkit {
-
-/// A T in memory that forked children share. Nobody destroys the T: a killed process could not.
-template <class T>
-class SharedArea {
-  static_assert(std::is_default_constructible_v<T>, "reset() makes a new T without arguments");
-  static_assert(std::is_trivially_destructible_v<T>,
-                "a T whose process was killed is never destroyed");
-  static_assert(alignof(T) <= 4096, "the T lies at the start of a page");
-
- public:
-  SharedArea() : memory_(internal::map_shared(sizeof(T))) { object_ = ::new (memory_) T(); }
-  ~SharedArea() { internal::unmap_shared(memory_, sizeof(T)); }
-  SharedArea(const SharedArea&) = delete;
-  SharedArea& operator=(const SharedArea&) = delete;
-
-  T& operator*() const noexcept { return *object_; }
-  T* operator->() const noexcept { return object_; }
-
-  /// Zeroes the bytes and constructs a new T. For setup(), when no other process uses the area.
-  void reset() {
-    std::memset(memory_, 0, sizeof(T));
-    object_ = ::new (memory_) T();
-  }
-
- private:
-  void* memory_;
-  T* object_;
-};
 
 /// What is tested. `operation` and `survivor` are required.
 struct CrashOperation {
   std::string name;
+  /// Everything that the operation writes and that outlives the victim, as mapped in the calling
+  /// process. Empty: every instruction is a kill point.
+  std::vector<std::span<const std::byte>> shared = {};
   /// In the calling process, before each victim: puts the shared state back to its start.
   std::function<void()> setup = {};
   /// In the victim, at full speed: what a process has long done before (attached, touched memory).
   std::function<void()> prepare = {};
-  /// In the victim: every instruction of it is a kill point.
+  /// In the victim: what is killed, at all of its kill points.
   std::function<void()> operation = {};
   /// In a fresh process: works with what is left, and returns what is wrong with it, or an empty
   /// string. `completed` means that operation() had returned, so that its effect must be there.
   std::function<std::string(bool completed)> survivor = {};
+  /// For CrashMode::interference, in a fresh process: uses the shared state while the victim is
+  /// frozen.
+  std::function<void()> interfere = {};
+  /// For CrashMode::second_death, in a fresh process: the first successor, which is killed, too.
+  std::function<void()> recover = {};
+  /// In a process that lives beside the victim and must end once that is dead.
+  std::function<void(Partner&)> partner = {};
+  /// operation() need not return: a system call in which it blocks is its last kill point.
+  bool may_block = false;
 };
 
+enum class CrashMode : std::uint8_t { plain, interference, second_death };
+enum class CrashProfile : std::uint8_t { quick, full };
 enum class KillAt : std::uint8_t { each_instruction, each_system_call };
 
+std::ostream& operator<<(std::ostream& out, CrashMode mode);
+
 struct CrashOptions {
+  CrashMode mode = CrashMode::plain;
+  CrashProfile profile = CrashProfile::quick;
   KillAt kill_at = KillAt::each_instruction;
+  /// Begins here, to look into one kill point again: with max_kill_points = 1.
+  std::uint64_t first_kill_point = 1;
   /// An operation with more kill points than this is not killed everywhere, and so not intact.
   std::uint64_t max_kill_points = 5000;
-  /// A survivor that needs longer is killed, and its kill point is broken.
+  /// An operation with more steps than this is an error.
+  std::uint64_t max_steps = 100'000;
+  /// A survivor (or a process that interferes) that needs longer is killed, and its kill point is
+  /// broken.
   std::chrono::milliseconds survivor_limit{3000};
-  /// A victim that needs longer, for prepare() and all its steps, is killed: an error.
+  /// A victim that needs longer, for prepare() and all its steps, is killed: an error. So is a
+  /// recovery, and its kill point is broken.
   std::chrono::milliseconds victim_limit{30000};
+  /// A system call in which the victim sleeps so long blocks (2 ms if it has a partner).
+  std::chrono::milliseconds blocked_after{200};
   /// Gives up once so many kill points are broken.
   std::uint64_t stop_after_broken = 10;
+  /// For each kill point, at so many points of the recovery, in the quick profile.
+  std::uint64_t second_deaths = 4;
+  /// Chooses them.
+  std::uint64_t seed = 1;
 };
+
+/// What SLUICE_CRASH_PROFILE says: "full" or "quick", which is also what an unset one means. Throws
+/// std::invalid_argument if it says anything else.
+[[nodiscard]] CrashProfile profile_from_environment();
 
 struct CrashResult {
   std::string name;
-  std::uint64_t kill_points = 0;   ///< victims killed and checked
-  std::uint64_t broken = 0;        ///< of these, the ones whose survivor complained
-  std::uint64_t first_broken = 0;  ///< the number of the first of them, from 1; 0 if none
-  std::string reason;              ///< what that survivor said
-  bool completed = false;          ///< the last victim had finished: no point was left out
-  bool refused = false;            ///< this machine does not let us trace a child
-  std::string error;               ///< why there is no verdict; empty if there is one
+  CrashMode mode = CrashMode::plain;
+  std::uint64_t stepped = 0;        ///< steps of the whole operation
+  std::uint64_t kill_points = 0;    ///< the distinct ones: where victims were killed and checked
+  std::uint64_t second_deaths = 0;  ///< recoverers killed
+  std::uint64_t broken = 0;         ///< kill points after which something was wrong
+  std::uint64_t first_broken = 0;   ///< the number of the first of them, from 1; 0 if none
+  std::uint64_t first_broken_step = 0;      ///< how many steps its victim had done
+  std::uint64_t first_broken_recovery = 0;  ///< the kill point of the recovery; 0 if there was none
+  std::string reason;                       ///< what was wrong there
+  std::uint64_t strayed = 0;  ///< kill points whose victims were not where the recorded one was
+  bool completed = false;     ///< the last victim had finished: no point was left out
+  bool blocked = false;       ///< the last victim was killed where it blocks, as may_block allows
+  bool refused = false;       ///< this machine does not let us trace a child
+  std::string error;          ///< why there is no verdict; empty if there is one
+  std::uint64_t seed = 0;
   std::chrono::milliseconds time{};
 
   /// True if the operation was killed everywhere and nothing was ever wrong.
-  [[nodiscard]] bool intact() const noexcept { return completed && broken == 0 && error.empty(); }
+  [[nodiscard]] bool intact() const noexcept {
+    return (completed || blocked) && broken == 0 && error.empty();
+  }
 };
 
-/// One line: "name: N kill points, M broken", then whatever else is worth knowing.
+/// One line: "name, mode: N stepped, M distinct, B broken", then whatever else is worth knowing.
 std::ostream& operator<<(std::ostream& out, const CrashResult& result);
 
 [[nodiscard]] CrashResult step_kill(const CrashOperation& operation,
                                     const CrashOptions& options = {});
+
+/// The modes for which the operation has callbacks, beginning with plain.
+[[nodiscard]] std::vector<CrashMode> modes_of(const CrashOperation& operation);
+
+/// One result for each of them.
+[[nodiscard]] std::vector<CrashResult> step_kill_in_all_modes(const CrashOperation& operation,
+                                                              CrashOptions options = {});
 
 }  // namespace sluice::testkit
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The byte ring, its producer or consumer killed after every instruction; in the middle of the
-// storage, and where a record does not fit before its end and a pad is written.
+// The byte ring, its producer or consumer killed after every instruction that matters; in the
+// middle of the storage, and where a record does not fit before its end and a pad is written.
 
 #include <gtest/gtest.h>
 
@@ -32,9 +32,10 @@ using testkit::CrashOperation;
 using testkit::SharedArea;
 
 constexpr std::size_t kCapacity = 256;
-constexpr std::size_t kSmall = 16;   // bytes that a record of 8 covers
-constexpr std::size_t kRecord = 32;  // bytes that a record of an Item covers
-constexpr std::uint64_t kOwn = 200;  // the survivor's first record
+constexpr std::size_t kSmall = 16;     // bytes that a record of 8 covers
+constexpr std::size_t kRecord = 32;    // bytes that a record of an Item covers
+constexpr std::uint64_t kOther = 300;  // that of who interferes, or recovers and dies, too
+constexpr std::uint64_t kOwn = 200;    // the survivor's first record
 
 // Where the ring stands before the numbered records of a test are written: it has gone round once.
 constexpr std::size_t kMidway = kCapacity + kRecord;
@@ -49,6 +50,9 @@ struct Shared {
   // How many records the victim has got, and their sum (which makes it read them). For the
   // survivor, which is started after the victim's end.
   std::atomic<std::uint64_t> taken, sum;
+  // Of a process that comes before the survivor: the number that it has put in, and the one that it
+  // is about to take out.
+  std::atomic<std::uint64_t> other_put, other_takes;
 };
 
 std::span<const std::byte> bytes_of(const Item& item) { return std::as_bytes(std::span(&item, 1)); }
@@ -106,6 +110,8 @@ std::string succeed(std::span<std::byte> memory, bool look_first, Numbers& found
   return fill_and_empty(producer, consumer);
 }
 
+enum class Side : std::uint8_t { producer, consumer };
+
 using Verdict = std::function<std::string(bool completed, const Numbers& found)>;
 
 class ByteRingCrash : public testing::Test {
@@ -127,6 +133,30 @@ class ByteRingCrash : public testing::Test {
     for (const std::uint64_t n : numbers) ASSERT_EQ(write(producer, n), Status::ok);
   }
 
+  void other_puts() {
+    ByteRing::Producer producer(memory());
+    if (write(producer, kOther) == Status::ok) area_->other_put = kOther;
+  }
+  /// It notes what it takes first: dead in between, it may have taken it or not.
+  void other_takes() {
+    ByteRing::Consumer consumer(memory());
+    const auto item = consumer.try_peek();
+    if (!item) return;
+    area_->other_takes = item_in(*item).number;
+    consumer.release();
+  }
+  /// `found`, as it would be had that process not been there.
+  std::string without_other(Numbers& found) const {
+    if (!found.empty() && found.back() == kOther) {
+      found.pop_back();
+    } else if (area_->other_put != 0) {
+      return "what another process had put in is not in " + to_text(found);
+    }
+    const std::uint64_t taken = area_->other_takes;
+    if (taken != 0 && (found.empty() || found.front() != taken)) found.insert(found.begin(), taken);
+    return "";
+  }
+
   void take(const ByteRing::Record& record) {
     area_->sum += item_in(record).number;
     ++area_->taken;
@@ -134,20 +164,27 @@ class ByteRingCrash : public testing::Test {
   [[nodiscard]] std::uint64_t taken() const { return area_->taken; }
 
   /// The survivor tries both orders, the first of them on a copy: the ring may lie anywhere.
-  CrashOperation on_ring(std::string name, std::size_t start, Numbers before,
+  CrashOperation on_ring(std::string name, Side side, std::size_t start, Numbers before,
                          std::function<void()> operation, Verdict verdict) {
     CrashOperation op{.name = std::move(name)};
+    op.shared = {area_.bytes()};
     op.setup = [=, this, before = std::move(before)] { start_with(start, before); };
     op.prepare = [this] {
       producer_.emplace(memory());
       consumer_.emplace(memory());
     };
     op.operation = std::move(operation);
+    // While one side is frozen the other goes on; after a death a successor of the same side comes.
+    const auto put = [this] { other_puts(); };
+    const auto take = [this] { other_takes(); };
+    op.interfere = side == Side::producer ? std::function<void()>(take) : put;
+    op.recover = side == Side::producer ? std::function<void()>(put) : take;
     op.survivor = [this, verdict = std::move(verdict)](bool completed) -> std::string {
       alignas(kNoSharing) Memory copy = area_->memory;
       for (const bool look_first : {true, false}) {
         Numbers found;
         std::string wrong = succeed(look_first ? copy : memory(), look_first, found);
+        if (wrong.empty()) wrong = without_other(found);
         if (wrong.empty()) wrong = verdict(completed, found);
         if (!wrong.empty()) return wrong;
       }
@@ -157,7 +194,7 @@ class ByteRingCrash : public testing::Test {
   }
 
   CrashOperation write_of_7(std::string name, std::size_t start, std::function<void()> operation) {
-    return on_ring(std::move(name), start, {100, 101}, std::move(operation),
+    return on_ring(std::move(name), Side::producer, start, {100, 101}, std::move(operation),
                    [](bool completed, const Numbers& found) {
                      const Numbers with = {100, 101, 7};
                      return unless_one_of({completed ? with : Numbers{100, 101}, with}, found);
@@ -166,7 +203,7 @@ class ByteRingCrash : public testing::Test {
 
   /// At least once: what the victim has not got comes again.
   CrashOperation read_of_100(std::string name, std::size_t start, std::function<void()> operation) {
-    return on_ring(std::move(name), start, {100, 101}, std::move(operation),
+    return on_ring(std::move(name), Side::consumer, start, {100, 101}, std::move(operation),
                    [this](bool completed, const Numbers& found) {
                      const Numbers with = {100, 101};
                      const Numbers without = {101};

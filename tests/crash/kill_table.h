@@ -15,31 +15,43 @@
 
 namespace sluice::tests {
 
-/// Kills at every point, however many are broken, and prints the row.
+using testkit::KillAt;
+
+/// Kills at every point, however many are broken, and prints the row. In the profile that the
+/// environment names: bazel test //:crash_full is the full one.
 inline testkit::CrashResult kill_everywhere(const testkit::CrashOperation& operation,
-                                            testkit::KillAt kill_at) {
-  testkit::CrashOptions options{.kill_at = kill_at};
+                                            testkit::CrashMode mode, KillAt kill_at) {
+  testkit::CrashOptions options{
+      .mode = mode, .profile = testkit::profile_from_environment(), .kill_at = kill_at};
   options.stop_after_broken = options.max_kill_points;
-  const testkit::CrashResult result = step_kill(operation, options);
+  testkit::CrashResult result = step_kill(operation, options);
   std::cout << "[    KILLS ] " << result << std::endl;
   return result;
 }
 
+/// In each mode that the operation has a callback for.
 inline void expect_intact(const testkit::CrashOperation& operation,
-                          testkit::KillAt kill_at = testkit::KillAt::each_instruction) {
-  const testkit::CrashResult result = kill_everywhere(operation, kill_at);
-  if (result.refused) GTEST_SKIP() << result.error;
-  EXPECT_TRUE(result.intact()) << result;
+                          KillAt kill_at = KillAt::each_instruction) {
+  for (const testkit::CrashMode mode : modes_of(operation)) {
+    const testkit::CrashResult result = kill_everywhere(operation, mode, kill_at);
+    if (result.refused) GTEST_SKIP() << result.error;
+    EXPECT_TRUE(result.intact()) << result;
+  }
 }
 
-/// A mutant: some kill point must be broken, and the first of them for the reason given.
+/// A mutant: in one of the modes some kill point must be broken, and the first of them for the
+/// reason given. The modes after that one are left out.
 inline void expect_found(const testkit::CrashOperation& operation, const std::string& reason,
-                         testkit::KillAt kill_at = testkit::KillAt::each_instruction) {
-  const testkit::CrashResult result = kill_everywhere(operation, kill_at);
-  if (result.refused) GTEST_SKIP() << result.error;
-  EXPECT_TRUE(result.completed) << result;
-  EXPECT_GT(result.broken, 0u) << "the harness does not see this bug: " << result;
-  EXPECT_NE(result.reason.find(reason), std::string::npos) << result;
+                         KillAt kill_at = KillAt::each_instruction) {
+  for (const testkit::CrashMode mode : modes_of(operation)) {
+    const testkit::CrashResult result = kill_everywhere(operation, mode, kill_at);
+    if (result.refused) GTEST_SKIP() << result.error;
+    EXPECT_TRUE(result.completed) << result;
+    if (result.broken == 0) continue;
+    EXPECT_NE(result.reason.find(reason), std::string::npos) << result;
+    return;
+  }
+  ADD_FAILURE() << "the harness does not see this bug: " << operation.name;
 }
 
 }  // namespace sluice::tests

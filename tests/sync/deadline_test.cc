@@ -105,6 +105,29 @@ TEST(Deadline, NowHasPassedAndNeverHasNot) {
   EXPECT_FALSE(Deadline::never().passed(Clock::time_point::max()));
 }
 
+TEST(Deadline, OfAnotherClockLiesAsFarAheadAsThatClockSays) {
+  using Wall = std::chrono::system_clock;
+  const auto before = Clock::now();
+  const Deadline deadline = Deadline::until(Wall::now() + 250ms);
+  EXPECT_GT(deadline.time(), before + 200ms) << "a wall clock may be set while we look";
+  EXPECT_LE(deadline.time(), Clock::now() + 250ms);
+  EXPECT_EQ(Deadline::until(Wall::now() - 1s), Deadline::now());
+  const auto at = before + 1h;
+  EXPECT_GE(Deadline::until(at).time(), at) << "never early";
+}
+
+TEST(Deadline, TheEndsOfOtherClocksDoNotOverflow) {
+  using Wall = std::chrono::system_clock;
+  EXPECT_EQ(Deadline::until(Wall::time_point::min()), Deadline::now());
+  EXPECT_EQ(Deadline::until(std::chrono::sys_seconds::min()), Deadline::now());
+  EXPECT_EQ(Deadline::until(std::chrono::sys_days::min()), Deadline::now());
+  EXPECT_EQ(Deadline::until(Clock::time_point::min()), Deadline::now());
+  EXPECT_TRUE(Deadline::until(std::chrono::sys_seconds::max()).is_never());
+  EXPECT_TRUE(Deadline::until(std::chrono::sys_days::max()).is_never());
+  EXPECT_TRUE(Deadline::until(Clock::time_point::max()).is_never());
+  EXPECT_GT(Deadline::until(Wall::time_point::max()), Deadline(1'000'000h));
+}
+
 TEST(Deadline, IsOrdered) {
   EXPECT_LT(Deadline::now(), Deadline(1h));
   EXPECT_LT(Deadline(1h), Deadline(2h));

@@ -77,10 +77,11 @@ TEST(Crash, ARightProtocolIsIntact) {
   EXPECT_TRUE(result.intact()) << result;
   EXPECT_TRUE(result.completed);
   EXPECT_GT(result.kill_points, 4u);
+  const std::string points = std::to_string(result.kill_points);
   EXPECT_EQ(printed(result).rfind(
-                "publish: " + std::to_string(result.kill_points) + " kill points, 0 broken; ", 0),
+                "publish: " + points + " stepped, " + points + " distinct, 0 broken; ", 0),
             0u)
-      << result;
+      << "it names no shared bytes: " << result;
 }
 
 TEST(Crash, TheExampleInTheHeader) {
@@ -89,6 +90,7 @@ TEST(Crash, TheExampleInTheHeader) {
   };
   SharedArea<Shared> area;
   CrashOperation publish{.name = "publish"};
+  publish.shared = {area.bytes()};
   publish.setup = [&] { area.reset(); };
   publish.operation = [&] {
     area->value = 7;
@@ -113,9 +115,10 @@ TEST(Crash, FindsACommitBeforeThePayload) {
   EXPECT_GT(result.first_broken, 0u);
   EXPECT_LT(result.first_broken, result.kill_points);
   EXPECT_EQ(result.reason, "published before it was written");
-  EXPECT_NE(
-      printed(result).find("first at point " + std::to_string(result.first_broken) + ": published"),
-      std::string::npos)
+  EXPECT_EQ(result.first_broken_step, result.first_broken);
+  const std::string first = std::to_string(result.first_broken);
+  EXPECT_NE(printed(result).find("first at point " + first + " (step " + first + "): published"),
+            std::string::npos)
       << result;
 }
 

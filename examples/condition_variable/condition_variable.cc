@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Three workers wait, in processes of their own, for jobs that are counted under a lock. One of
+// them is killed while it waits; no job is lost on it.
+
+#include "sluice/sync/condition_variable.h"
+
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <mutex>
+#include <new>
+#include <vector>
+
+#include "sluice/pool/process.h"
+#include "sluice/sync/mutex.h"
+#include "sluice/sync/status.h"
+
+struct Office {
+  sluice::Mutex mutex;
+  sluice::ConditionVariable changed;
+  int jobs, done;
+  bool closed;
+};
+
+void work(Office& office) {
+  std::unique_lock hold(office.mutex);
+  for (;;) {
+    const auto awaited = [&] { return office.jobs > 0 || office.closed; };
+    if (office.changed.wait(hold, awaited) != sluice::Status::ok || office.jobs == 0) return;
+    --office.jobs;
+    ++office.done;
+    office.changed.notify_all();
+  }
+}
+
+int main() {
+  void* memory =
+      mmap(nullptr, sizeof(Office), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return EXIT_FAILURE;
+  Office& office = *new (memory) Office{};
+
+  std::vector<sluice::Process> workers;
+  for (int i = 0; i < 3; ++i) workers.emplace_back("worker", [&] { work(office); });
+  std::unique_lock hold(office.mutex);
+  for (int job = 0; job < 300; ++job) {
+    if (job == 100) workers[0].kill();
+    if (job == 100) workers[0].join();  // it was asleep, or waiting for the lock that we hold
+    ++office.jobs;
+    office.changed.notify_one();
+    if (office.changed.wait(hold, [&] { return office.jobs == 0; }) != sluice::Status::ok) break;
+  }
+  office.closed = true;
+  office.changed.notify_all();
+  hold.unlock();
+  for (sluice::Process& worker : workers) worker.join();
+  std::cout << "done: " << office.done << " of 300\n"
+            << "the first ended with " << workers[0].exit_code().value_or(0) << '\n';
+  return office.done == 300 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
