@@ -251,11 +251,12 @@ class BasicConditionVariable {
   void release_everybody() noexcept {
     const std::uint32_t sequence = get(sequence_) + 1;
     const bool sleepers = get(sleepers_) != 0;
-    set(waiters_, 0);
-    set(permits_, 0);
-    set(sleepers_, 0);
+    // In this order: whoever counts as no waiter any more is released, wherever this thread dies.
     set(released_, sequence);
     set(sequence_, sequence);
+    set(permits_, 0);
+    set(waiters_, 0);
+    set(sleepers_, 0);
     if (sleepers) Env::futex_wake(sequence_, INT_MAX);
   }
 
