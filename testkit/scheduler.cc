@@ -433,6 +433,7 @@ void Explorer::kernel_step(unsigned thread) {
     case Life::unwoken:
       p.life = Life::marked;
       note(thread, "kernel wakes").word = p.word;
+      memory_.futex_woke(thread, p.word);
       wake(p.word, 1);
       break;
     default:
@@ -474,6 +475,7 @@ int Explorer::wake(WordAt word, int count) {
     }
     p.life = Life::ready;
     p.woken_by = FutexWait::woken;
+    memory_.futex_resume(queue_[i], word);
     queue_.erase(queue_.begin() + static_cast<std::ptrdiff_t>(i));
     ++woken;
   }

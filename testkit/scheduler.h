@@ -34,7 +34,8 @@
 // an older one. heavy_barrier() is a full fence in each other thread, one after the other. A
 // word's values come in the order in which the schedule stores them, and no store comes before an
 // earlier load of its thread: so load buffering, 2+2W and what hangs on them are never seen.
-// futex_wait compares with a value not older than what the last futex_wake of the word knew.
+// futex_wait compares with a value not older than what the last futex_wake of the word knew, and
+// who is woken sees that word as new as its waker did; futexes order nothing else.
 // Words are told apart by address: one that is used must live to the end of the schedule.
 //
 // Death. Up to `deaths` threads that are `mortal` are killed: before any operation, after any that

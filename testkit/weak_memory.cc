@@ -171,8 +171,7 @@ void WeakMemory::fence(unsigned thread) {
 }
 
 std::uint64_t WeakMemory::futex_load(unsigned thread, WordAt word, Chooser& chooser) {
-  const std::size_t location = locate(word);
-  raise(thread_[thread].now, threads_ + location, locations_[location].woken);
+  futex_resume(thread, word);
   return load(thread, word, Order::relaxed, chooser);  // relaxed: the system call promises no more
 }
 
@@ -180,6 +179,11 @@ void WeakMemory::futex_woke(unsigned thread, WordAt word) {
   const std::size_t location = locate(word);
   std::uint32_t& woken = locations_[location].woken;
   woken = std::max(woken, at(thread_[thread].now, threads_ + location));
+}
+
+void WeakMemory::futex_resume(unsigned thread, WordAt word) {
+  const std::size_t location = locate(word);
+  raise(thread_[thread].now, threads_ + location, locations_[location].woken);
 }
 
 void WeakMemory::observe_death(unsigned thread, unsigned other) {

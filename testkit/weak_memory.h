@@ -63,6 +63,8 @@ class WeakMemory {
   /// futex_wait: the load that is compared. Sees what was stored before any futex_wake of the word.
   std::uint64_t futex_load(unsigned thread, WordAt word, Chooser& chooser);
   void futex_woke(unsigned thread, WordAt word);
+  /// `thread` is woken: it sees of the word what its waker knew, as the kernel's wake-ups promise.
+  void futex_resume(unsigned thread, WordAt word);
 
   /// Everything that `other`, which is dead, did has happened before what `thread` does next.
   void observe_death(unsigned thread, unsigned other);
