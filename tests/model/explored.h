@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How the scheduled tests explore: a short form by default, a long one in //tests/model:long, which
-// sets SLUICE_LONG_EXPLORATION.
+// How the scheduled tests explore: each is linked with briefly.cc, and once more, for
+// //tests/model:long, with at_length.cc.
 
 #ifndef SLUICE_TESTS_MODEL_EXPLORED_H_
 #define SLUICE_TESTS_MODEL_EXPLORED_H_
@@ -9,17 +9,16 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <cstdlib>
 #include <iostream>
+#include <string>
 
 #include "sluice/sync/wait_policy.h"
 #include "sluice/testkit/scheduler.h"
 
 namespace sluice::tests {
 
-[[nodiscard]] inline bool explores_at_length() {
-  return std::getenv("SLUICE_LONG_EXPLORATION") != nullptr;
-}
+/// Whether minutes may be spent: briefly.cc says no, at_length.cc yes.
+[[nodiscard]] bool explores_at_length();
 
 /// Random walks and PCT, ten thousand schedules each, from the same seeds every time.
 inline void expect_holds_by_chance(const testkit::Scenario& scenario,
