@@ -15,6 +15,7 @@
 #include "sluice/sync/condition_variable.h"
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/mutex.h"
+#include "sluice/sync/participant.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/word.h"
 #include "sluice/testkit/scheduler.h"

@@ -13,6 +13,7 @@
 
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/mutex.h"
+#include "sluice/sync/participant.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/thread_state.h"
 #include "sluice/sync/word.h"

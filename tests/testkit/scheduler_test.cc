@@ -18,7 +18,9 @@
 #include <string>
 #include <vector>
 
+#include "sluice/sync/deadline.h"
 #include "sluice/sync/futex.h"
+#include "sluice/sync/participant.h"
 #include "sluice/sync/word.h"
 
 namespace sluice::testkit {
