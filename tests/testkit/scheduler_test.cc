@@ -390,6 +390,21 @@ TEST(DataRace, IsFoundAlsoWhereTheReaderCameFirst) {
   EXPECT_EQ(explore(scenario, everything()).failure.substr(0, 9), "data race");
 }
 
+TEST(DataRace, IsNotHiddenByTwoFencesInARow) {
+  ScheduledData<int> data;
+  Scenario scenario{.name = "fences, and nothing read"};
+  scenario.threads = {{[&] {
+                        data = 1;
+                        Env::fence();
+                      }},
+                      {[&] {
+                        Env::fence();
+                        data = 2;
+                      }}};
+  // One after the other.
+  EXPECT_EQ(explore(scenario, {.replay = "0"}).failure.substr(0, 9), "data race");
+}
+
 // -------------------------------------------------------------------------------------------------
 // Sleeping and waking
 
