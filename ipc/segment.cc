@@ -2,6 +2,7 @@
 
 #include "sluice/ipc/segment.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -10,17 +11,24 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
+#include <initializer_list>
 #include <limits>
+#include <memory>
 
 #include "sluice/sync/domain.h"
 #include "sluice/sync/error.h"
+#include "sluice/sync/participant.h"
+#include "sluice/sync/status.h"
 
 namespace sluice {
 namespace {
 
 using internal::FileHold;
+using internal::NewFile;
 
 constexpr std::size_t kPopulateUpTo = std::size_t{64} << 20;
 constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
@@ -64,14 +72,52 @@ void allocate(int fd, std::size_t size, const std::string& what) {
   }
 }
 
-/// An unlinked file in the domain's directory, to be linked when it is complete.
-UniqueFd open_unnamed(const std::string& what) {
-  UniqueFd fd(openat(Domain::current().directory(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-  if (!fd) {
-    throw Error::from_errno(errno, {.tried = "create " + what + " in " + Domain::current().path(),
-                                    .hint = "the domain must lie on a tmpfs"});
+constexpr std::string_view kUnfinished = "new-";
+
+/// A name for a file that is being made, which nobody else uses: the tag is this process's own.
+std::string unfinished_name() {
+  static std::atomic<unsigned> last = 0;
+  // Relaxed: only that no two get one number matters.
+  const unsigned number = last.fetch_add(1, std::memory_order_relaxed);
+  return std::string(kUnfinished) + std::to_string(participant::self()) + "-" +
+         std::to_string(number);
+}
+
+/// The tag in a name as above; kNobody in any other.
+Tag maker_of(std::string_view name) {
+  Tag tag = participant::kNobody;
+  if (name.starts_with(kUnfinished)) {
+    std::from_chars(name.data() + kUnfinished.size(), name.data() + name.size(), tag);
   }
-  return fd;
+  return tag;
+}
+
+/// Removes what processes left that were killed while they made an object under such a name.
+void remove_unfinished() {
+  const int directory = Domain::current().directory();
+  UniqueFd anew(openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(fdopendir(anew.get()), closedir);
+  if (!entries) return;  // they stay, until somebody else can read the directory
+  static_cast<void>(anew.release());
+  while (const dirent* const entry = readdir(entries.get())) {
+    const Tag maker = maker_of(entry->d_name);
+    if (maker != participant::kNobody && participant::probe(maker) == Liveness::dead) {
+      unlinkat(directory, entry->d_name, 0);
+    }
+  }
+}
+
+/// A file without a name: a memfd, or where that is refused one in the domain, which nobody can
+/// open either.
+UniqueFd open_anonymous(const SegmentKind& kind, const std::string& what) {
+  UniqueFd fd(
+      memfd_create(("sluice-" + std::string(kind.name)).c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (fd) return fd;
+  const int error = errno;
+  if (!Domain::current().has_directory() || error == EMFILE || error == ENFILE) {
+    throw Error::from_errno(error, {.tried = "create " + what});
+  }
+  return NewFile(Domain::current().directory(), unfinished_name(), NewFile::Naming::late).take_fd();
 }
 
 UniqueFd open_file(const std::string& file) {
@@ -120,17 +166,6 @@ bool replace_if_stale(const std::string& file, const std::string& what) {
   return remove_if_unused(file, fd.get()) != Removal::in_use;
 }
 
-/// False if the name is taken.
-bool link_to(int fd, const std::string& file, const std::string& what) {
-  const std::string from = "/proc/self/fd/" + std::to_string(fd);
-  if (linkat(AT_FDCWD, from.c_str(), Domain::current().directory(), file.c_str(),
-             AT_SYMLINK_FOLLOW) == 0) {
-    return true;
-  }
-  if (errno == EEXIST) return false;
-  throw Error::from_errno(errno, {.tried = "name " + what, .hint = "/proc must be mounted"});
-}
-
 std::size_t total_size(std::size_t bytes, const std::string& what) {
   constexpr std::size_t kPage = 4096;
   constexpr std::size_t kMost = std::numeric_limits<off_t>::max() - kObjectOffset - kPage;
@@ -148,9 +183,10 @@ void check_fixed_size(int fd, const std::string& what) {
   if (seals >= 0 && (seals & kSeals) == kSeals) return;
   struct stat file = {};
   struct stat domain = {};
-  if (fstat(fd, &file) == 0 && fstat(Domain::current().directory(), &domain) == 0 &&
-      file.st_dev == domain.st_dev && file.st_uid == geteuid()) {
-    return;  // a named segment of this domain, whose users are trusted not to truncate
+  if (fstat(fd, &file) == 0 && Domain::current().has_directory() &&
+      fstat(Domain::current().directory(), &domain) == 0 && file.st_dev == domain.st_dev &&
+      file.st_uid == geteuid()) {
+    return;  // a file of this domain, whose users are trusted not to truncate
   }
   throw Error(Status::mismatch, {.tried = "attach to " + what,
                                  .expected = "a memfd sealed against shrinking and growing",
@@ -164,46 +200,67 @@ Segment Segment::create_anonymous(const SegmentKind& kind, std::size_t bytes,
                                   const Format& format) {
   const std::string what = "an anonymous " + std::string(kind.name);
   const std::size_t size = total_size(bytes, what);
-  UniqueFd fd(
-      memfd_create(("sluice-" + std::string(kind.name)).c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd) throw Error::from_errno(errno, {.tried = "create " + what});
+  UniqueFd fd = open_anonymous(kind, what);
   allocate(fd.get(), size, what);
-  if (fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) {
+  // Only a memfd can be sealed: a file in the domain is as safe as the named ones are.
+  const int seals = fcntl(fd.get(), F_GET_SEALS);
+  if (seals >= 0 && (seals & F_SEAL_SEAL) == 0 && fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) {
     throw Error::from_errno(errno, {.tried = "seal " + what});
   }
   Segment segment;
   segment.map(fd.get(), size);
-  segment.stamp_ = make_stamp(kind, Lifetime::while_used, size);
-  segment.created_ = true;
-  std::memcpy(segment.mapped_.data(), &segment.stamp_, sizeof(Stamp));
-  format(segment.object());
-  segment.remember(fd.get());
+  segment.make(fd.get(), kind, Lifetime::while_used, format);
   segment.fd_ = std::move(fd);
   return segment;
 }
 
+void Segment::make(int fd, const SegmentKind& kind, Lifetime lifetime, const Format& format) {
+  stamp_ = make_stamp(kind, lifetime, mapped_.size());
+  created_ = true;
+  std::memcpy(mapped_.data(), &stamp_, sizeof(Stamp));
+  format(object());
+  remember(fd);
+}
+
 Segment Segment::create(std::string_view name, const SegmentKind& kind, std::size_t bytes,
                         Lifetime lifetime, const Format& format) {
-  const std::string file = file_name(name);
   const std::string what = quoted(kind, name);
+  static_cast<void>(file_name(name));  // refused before anything is made
   const std::size_t size = total_size(bytes, what);
-  UniqueFd fd = open_unnamed(what);
-  allocate(fd.get(), size, what);
+  int error = 0;
+  for (const auto naming : {NewFile::Naming::late, NewFile::Naming::early}) {
+    NewFile file(Domain::current().directory(), unfinished_name(), naming);
+    if (file.has_early_name()) remove_unfinished();
+    if (auto segment = try_create(name, kind, size, lifetime, format, file)) {
+      return std::move(*segment);
+    }
+    error = file.error();
+  }
+  throw Error::from_errno(error, {.tried = "name " + what, .hint = "/proc must be mounted"});
+}
+
+/// Empty if the file can't be named in the way it was made for; its error() says why.
+std::optional<Segment> Segment::try_create(std::string_view name, const SegmentKind& kind,
+                                           std::size_t size, Lifetime lifetime,
+                                           const Format& format, NewFile& file) {
+  const std::string what = quoted(kind, name);
+  allocate(file.fd(), size, what);
   Segment segment;
-  segment.map(fd.get(), size);
-  segment.stamp_ = make_stamp(kind, lifetime, size);
-  segment.created_ = true;
-  std::memcpy(segment.mapped_.data(), &segment.stamp_, sizeof(Stamp));
-  format(segment.object());
-  segment.remember(fd.get());
-  segment.in_use_ = FileHold::take(internal::open_anew(fd.get()), kInUseByte, FileHold::Mode::read,
+  segment.map(file.fd(), size);
+  segment.make(file.fd(), kind, lifetime, format);
+  segment.in_use_ = FileHold::take(internal::open_anew(file.fd()), kInUseByte, FileHold::Mode::read,
                                    FileHold::OnFork::keep);
   for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
-    if (link_to(fd.get(), file, what)) {
-      segment.name_ = std::string(name);
-      return segment;
+    switch (file.publish(file_name(name))) {
+      case NewFile::Published::yes:
+        segment.name_ = std::string(name);
+        return segment;
+      case NewFile::Published::refused:
+        return std::nullopt;
+      case NewFile::Published::taken:
+        break;
     }
-    if (!replace_if_stale(file, what)) break;
+    if (!replace_if_stale(file_name(name), what)) break;
   }
   throw Error::from_errno(EEXIST, {.tried = "create " + what,
                                    .expected = "a free name",

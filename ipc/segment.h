@@ -12,19 +12,22 @@
 // Anonymous segments are memfds, sealed against growing, shrinking and further sealing; threads and
 // forked children share the mapping, other processes get it through a descriptor. Named segments
 // are files `obj-<name>` in the domain (sync/domain.h), mode 0600. They are made in full, then
-// linked to their name: nobody ever sees half of one. "In use" is a read lock on byte kInUseByte,
-// kept by a mapping (sync/file_hold.h) and inherited by forked children.
+// named (sync/new_file.h): nobody ever sees half of one. Where memfd_create(2) is refused, an
+// anonymous segment is a file without a name in the domain. "In use" is a read lock on byte
+// kInUseByte, kept by a mapping (sync/file_hold.h) and inherited by forked children.
 //
 // Lifetime::while_used: the last user to leave in good order removes the name; a name whose users
 // were all killed is stale: open() says so and removes it, create() replaces it.
 //
 // Units: bytes. Errors: every call throws Error naming the object; std::errc::file_exists,
 // no_such_file_or_directory, no_space_on_device, file_too_large, and the Statuses stale, mismatch,
-// corrupt, foreign_registry, busy are its codes. A failed creation leaves nothing behind.
+// corrupt, foreign_registry, registry_lost, busy are its codes; names where there is no domain
+// directory are std::errc::operation_not_supported. A failed creation leaves nothing behind.
 // Threads: calls on different objects may overlap. Processes: all calls may overlap.
 //
-// If a process dies here: during creation nothing is left (the file had no name); while attached
-// the kernel ends its lock; during removal the name is there or is not.
+// If a process dies here: during creation nothing is left (the file had no name; where the kernel
+// refuses such files, one called `new-<tag>-...` that the next such creation removes); while
+// attached the kernel ends its lock; during removal the name is there or is not.
 //
 // Cost: set-up only. The memory is allocated and zeroed when made, so no later access can fail for
 // want of it; excluded from core dumps.
@@ -44,6 +47,7 @@
 
 #include "sluice/ipc/stamp.h"
 #include "sluice/sync/file_hold.h"
+#include "sluice/sync/new_file.h"
 #include "sluice/sync/unique_fd.h"
 
 namespace sluice {
@@ -100,8 +104,12 @@ class Segment {
  private:
   Segment() = default;
 
+  static std::optional<Segment> try_create(std::string_view name, const SegmentKind& kind,
+                                           std::size_t size, Lifetime lifetime,
+                                           const Format& format, internal::NewFile& file);
   static std::optional<Segment> try_open(std::string_view name, const SegmentKind& kind);
   void map(int fd, std::size_t size);
+  void make(int fd, const SegmentKind& kind, Lifetime lifetime, const Format& format);
   void remember(int fd);
   [[nodiscard]] bool is_ours(int fd) const noexcept;
   void leave() noexcept;

@@ -144,13 +144,15 @@ class BasicConditionVariable {
   static constexpr std::uint32_t kFarAway = 1U << 30;
   static constexpr int kSpinLooks = 1000;
 
-  // The lock orders all words against each other. Relaxed, both: `sequence` alone is read without
-  // it, by a waiter that then takes the lock.
+  // Relaxed: the lock orders all words against each other; `sequence` alone is read without it, by
+  // a waiter that then takes the lock.
   static std::uint32_t get(const internal::Word<std::uint32_t>& word) noexcept {
     return Env::load(word, std::memory_order_relaxed);
   }
   static void set(internal::Word<std::uint32_t>& word, std::uint32_t value) noexcept {
-    Env::store(word, value, std::memory_order_relaxed);  // as above
+    // Release: for the compiler, which is to keep the stores in their order. Who writes them may be
+    // killed between any two.
+    Env::store(word, value, std::memory_order_release);
   }
 
   template <Relock kRelock>
@@ -248,16 +250,16 @@ class BasicConditionVariable {
     if (waiters != 0) set(waiters_, waiters - 1);
   }
 
+  /// The counts last: whoever is killed before has left the sleepers counted, so that the next
+  /// notification finds them.
   void release_everybody() noexcept {
     const std::uint32_t sequence = get(sequence_) + 1;
-    const bool sleepers = get(sleepers_) != 0;
-    // In this order: whoever counts as no waiter any more is released, wherever this thread dies.
     set(released_, sequence);
     set(sequence_, sequence);
-    set(permits_, 0);
+    if (get(sleepers_) != 0) Env::futex_wake(sequence_, INT_MAX);
     set(waiters_, 0);
+    set(permits_, 0);
     set(sleepers_, 0);
-    if (sleepers) Env::futex_wake(sequence_, INT_MAX);
   }
 
   /// Where the lock lies: for a notifier, who does not say which it holds.

@@ -3,7 +3,7 @@
 #include "sluice/sync/domain.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,20 +12,25 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <optional>
+#include <filesystem>
+#include <initializer_list>
 #include <stdexcept>
 #include <utility>
 
 #include "sluice/sync/error.h"
+#include "sluice/sync/file_hold.h"
+#include "sluice/sync/new_file.h"
 #include "sluice/sync/registry_format.h"
 
 namespace sluice {
 namespace {
 
+using internal::FileHold;
+using internal::NewFile;
+
 constexpr std::uint64_t kMagic = 0x31'67'65'72'65'63'6c'73;  // "slcereg1"
 constexpr std::uint32_t kVersion = 1;
 constexpr const char* kRegistryName = "registry-v1";
-constexpr const char* kUnfinishedName = "registry-v1.new";
 
 std::string live_name(int index) {
   char name[16];
@@ -45,25 +50,51 @@ std::uint64_t pid_namespace() noexcept {
   return stat("/proc/self/ns/pid", &s) == 0 ? s.st_ino : 0;
 }
 
-struct Chosen {
-  std::mutex mutex;
-  std::optional<std::string> name;
-  bool used = false;
-};
-
-Chosen& chosen() {
-  static Chosen& c = *new Chosen;  // never destroyed: objects may outlive main()
-  return c;
-}
+// The choice, and the domain: atomics rather than a lock and local statics, since a child that is
+// forked in the middle of a lock or of an initialisation could use neither.
+constinit std::atomic<const std::string*> g_chosen_name = nullptr;
+constinit std::atomic<bool> g_in_use = false;
+constinit std::atomic<Domain*> g_current = nullptr;
 
 std::string use_current_path() {
-  Chosen& c = chosen();
-  {
-    const std::lock_guard lock(c.mutex);
-    c.used = true;
-  }
+  // Sequentially consistent: choose() stores the name and then looks here.
+  g_in_use.store(true, std::memory_order_seq_cst);
   return Domain::current_path();
 }
+
+/// Whether the error says that no directory can be had here, rather than that there is one which is
+/// not to be trusted, or that somebody is removing this moment.
+bool says_no_directory(const Error& e, const std::filesystem::path& path) {
+  if (e.code() == std::errc::no_such_file_or_directory) {
+    std::error_code ignored;
+    return !std::filesystem::exists(path.parent_path(), ignored);
+  }
+  return e.code() == std::errc::permission_denied || e.code() == std::errc::read_only_file_system;
+}
+
+void write_registry(int fd, const void* header, std::size_t size, const std::string& where) {
+  const std::uint32_t first_tag = 1;
+  if (!internal::write_at(fd, header, size, 0) ||
+      !internal::write_at(fd, &first_tag, sizeof first_tag, internal::kCounterOffset)) {
+    throw Error::from_errno(
+        errno, {.tried = "write the registry in " + where, .hint = "is /dev/shm full?"});
+  }
+}
+
+std::uint64_t random_number() {
+  std::uint64_t number = 0;
+  if (getrandom(&number, sizeof number, 0) != static_cast<ssize_t>(sizeof number)) {
+    throw Error::from_errno(errno, {.tried = "draw a random number for the registry"});
+  }
+  return number;
+}
+
+std::string unfinished_name() {
+  return std::string(kRegistryName) + ".new-" + std::to_string(random_number());
+}
+
+/// How often a registry may come and go under our eyes before that is called an error.
+constexpr int kMostAttempts = 100;
 
 }  // namespace
 
@@ -77,8 +108,24 @@ bool is_valid_name(std::string_view name) noexcept {
 }
 
 Domain& Domain::current() {
-  static Domain& domain = *new Domain(use_current_path());  // never destroyed, as above
-  return domain;
+  // Acquire: pairs with the release below, so that the object is seen complete.
+  Domain* current = g_current.load(std::memory_order_acquire);
+  if (current != nullptr) return *current;
+  Domain* const opened = open_current();
+  // Acquire and release: as above. It is never destroyed: objects may outlive main().
+  if (g_current.compare_exchange_strong(current, opened, std::memory_order_acq_rel)) return *opened;
+  delete opened;  // another thread was faster
+  return *current;
+}
+
+Domain* Domain::open_current() {
+  std::string path = use_current_path();
+  try {
+    return new Domain(path);
+  } catch (const Error& e) {
+    if (!says_no_directory(e, path)) throw;
+    return new Domain(InMemory(), std::move(path), e.what());
+  }
 }
 
 std::string Domain::path_of(std::string_view name) {
@@ -93,27 +140,76 @@ std::string Domain::path_of(std::string_view name) {
 }
 
 std::string Domain::current_path() {
-  Chosen& c = chosen();
-  const std::lock_guard lock(c.mutex);
-  if (c.name) return path_of(*c.name);
+  // Acquire: the text was written before the pointer to it was stored.
+  if (const std::string* const name = g_chosen_name.load(std::memory_order_acquire)) {
+    return path_of(*name);
+  }
   const char* const from_environment = secure_getenv("SLUICE_DOMAIN");
   return path_of(from_environment == nullptr ? "" : from_environment);
 }
 
 void Domain::choose(std::string_view name) {
   static_cast<void>(path_of(name));
-  Chosen& c = chosen();
-  const std::lock_guard lock(c.mutex);
-  if (c.used) throw std::logic_error("sluice: the domain is chosen before its first use");
-  c.name = std::string(name);
+  const auto refuse = [] {
+    throw std::logic_error("sluice: the domain is chosen before its first use");
+  };
+  if (g_in_use.load(std::memory_order_seq_cst)) refuse();  // sequentially consistent: as below
+  // The text that is replaced is left, as others may be reading it.
+  const auto* const text = new std::string(name);
+  // Sequentially consistent, both: either the first use sees this name, or this sees that use.
+  g_chosen_name.store(text, std::memory_order_seq_cst);
+  if (g_in_use.load(std::memory_order_seq_cst)) refuse();  // as above
 }
 
 Domain::Domain(std::string path, Access access) : path_(std::move(path)), access_(access) {
   open_directory();
-  if (access_ == Access::use && faccessat(directory_.get(), kRegistryName, F_OK, 0) != 0) {
-    create_registry();
+  for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
+    if (!open_existing()) {
+      create_registry();
+    } else if (access_ == Access::look || !replace_if_used_up()) {
+      return;
+    }
   }
-  read_header();
+  throw Error(Status::busy, {.tried = "open the registry in " + path_,
+                             .found = "one that others keep removing or replacing"});
+}
+
+Domain::Domain(InMemory, std::string path, std::string why)
+    : path_(std::move(path)), access_(Access::use), why_in_memory_(std::move(why)) {
+  create_in_memory();
+}
+
+void Domain::Kept::keep(UniqueFd opened, const struct stat& s) noexcept {
+  close();
+  // Relaxed, here and below: a descriptor is a number; what it refers to is the kernel's business.
+  fd.store(opened.release(), std::memory_order_relaxed);
+  device = s.st_dev;
+  inode = s.st_ino;
+}
+
+bool Domain::Kept::is(const struct stat& s) const noexcept {
+  return s.st_dev == device && s.st_ino == inode;
+}
+
+int Domain::Kept::get() const noexcept {
+  struct stat s = {};
+  const int number = fd.load(std::memory_order_relaxed);  // relaxed: as in keep()
+  return fstat(number, &s) == 0 && is(s) ? number : -1;
+}
+
+int Domain::Kept::replace(UniqueFd opened) noexcept {
+  int old = fd.load(std::memory_order_relaxed);  // relaxed: as in keep()
+  // The kernel gives out the lowest free number: often the very one that the host has freed.
+  if (old == opened.get()) return opened.release();
+  // Relaxed: as in keep(). The old number may be somebody else's by now, so it is not closed.
+  if (get() < 0 && fd.compare_exchange_strong(old, opened.get(), std::memory_order_relaxed)) {
+    return opened.release();
+  }
+  return get();
+}
+
+void Domain::Kept::close() const noexcept {
+  if (const int number = get(); number >= 0) ::close(number);
 }
 
 int Domain::open_mode() const noexcept { return access_ == Access::use ? O_RDWR : O_RDONLY; }
@@ -138,47 +234,108 @@ void Domain::open_directory() {
                 .found = "owner " + std::to_string(s.st_uid) + ", mode " + octal(s.st_mode),
                 .hint = "remove it, or choose another with SLUICE_DOMAIN"});
   }
-  device_ = s.st_dev;
-  inode_ = s.st_ino;
-  directory_ = std::move(fd);
+  directory_.keep(std::move(fd), s);
+}
+
+bool Domain::open_existing() {
+  UniqueFd fd(
+      openat(find_directory(), kRegistryName, open_mode() | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!fd && errno == ENOENT && access_ == Access::use) return false;
+  struct stat s = {};
+  if (!fd || fstat(fd.get(), &s) != 0) {
+    throw Error::from_errno(errno, {.tried = "open the registry in " + path_,
+                                    .expected = "a file of this user, not a link"});
+  }
+  read_header(fd.get());
+  registry_.keep(std::move(fd), s);
+  return true;
 }
 
 void Domain::create_registry() {
-  // A description of its own: it ends, and the lock with it, when this scope or this process does.
-  const UniqueFd exclusive(openat(directory_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  int locked = -1;
-  do {
-    locked = flock(exclusive.get(), LOCK_EX);
-  } while (locked != 0 && errno == EINTR);
-  if (locked != 0) throw Error::from_errno(errno, {.tried = "lock the domain directory " + path_});
-  if (faccessat(directory_.get(), kRegistryName, F_OK, 0) == 0) return;
-
   const Header header = make_header();
-  const UniqueFd fd(openat(directory_.get(), kUnfinishedName,
-                           O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
-  const std::uint32_t first_tag = 1;
-  if (!fd || !internal::write_at(fd.get(), &header, sizeof header, 0) ||
-      !internal::write_at(fd.get(), &first_tag, sizeof first_tag, internal::kCounterOffset) ||
-      renameat(directory_.get(), kUnfinishedName, directory_.get(), kRegistryName) != 0) {
-    throw Error::from_errno(
-        errno, {.tried = "create the registry in " + path_, .hint = "is /dev/shm full?"});
+  int error = 0;
+  for (const auto naming : {NewFile::Naming::late, NewFile::Naming::early}) {
+    NewFile file(find_directory(), unfinished_name(), naming);
+    write_registry(file.fd(), &header, sizeof header, path_);
+    if (file.publish(kRegistryName) != NewFile::Published::refused) return;
+    error = file.error();
   }
+  throw Error::from_errno(error, {.tried = "name the registry in " + path_});
 }
 
-Domain::Header Domain::make_header() {
+bool Domain::replace_if_used_up() {
+  const int registry = registry_.get();
+  if (!is_used_up(registry) || somebody_lives()) return false;
+  // Only who holds this lock replaces this registry, so what is true below stays true.
+  const auto exclusive = FileHold::take(internal::open_anew(registry), internal::kReplaceByte,
+                                        FileHold::Mode::write, FileHold::OnFork::drop);
+  if (!exclusive) {
+    throw Error(Status::busy, {.tried = "replace the used-up registry in " + path_,
+                               .found = "another process that does so, and may be stopped",
+                               .hint = "try again"});
+  }
+  if (!registry_has_its_name(find_directory()))
+    return true;  // somebody else was faster: look again
+  if (somebody_lives()) return false;
+  const Header header = make_header();
+  NewFile file(find_directory(), unfinished_name(), NewFile::Naming::early);
+  write_registry(file.fd(), &header, sizeof header, path_);
+  if (file.publish_over(kRegistryName) == NewFile::Published::yes) return true;
+  throw Error::from_errno(file.error(), {.tried = "replace the used-up registry in " + path_});
+}
+
+bool Domain::is_used_up(int registry) const {
+  std::uint32_t next = 0;
+  if (!internal::read_at(registry, &next, sizeof next, internal::kCounterOffset)) {
+    throw Error::from_errno(errno, {.tried = "read the counter of " + path_});
+  }
+  return internal::is_used_up(next);
+}
+
+bool Domain::somebody_lives() {
+  for (int i = 0; i < live_files(); ++i) {
+    const UniqueFd fd = open_live_file(i);
+    if (FileHold::is_held(fd.get(), internal::kLiveBase, internal::kLiveBytes)) return true;
+  }
+  return false;
+}
+
+bool Domain::registry_has_its_name(int directory) const noexcept {
+  struct stat s = {};
+  return fstatat(directory, kRegistryName, &s, AT_SYMLINK_NOFOLLOW) == 0 && registry_.is(s);
+}
+
+void Domain::create_in_memory() {
+  UniqueFd fd(memfd_create("sluice-registry", MFD_CLOEXEC));
+  struct stat s = {};
+  if (!fd || fstat(fd.get(), &s) != 0) {
+    throw Error::from_errno(errno, {.tried = "make a registry in memory, as there is no directory",
+                                    .found = why_in_memory_});
+  }
+  header_ = make_header();
+  header_.device = s.st_dev;
+  header_.live_inodes.fill(s.st_ino);
+  write_registry(fd.get(), &header_, sizeof header_, "memory");
+  registry_.keep(std::move(fd), s);
+}
+
+Domain::Header Domain::make_header() const {
   Header header = {};
   header.magic = kMagic;
   header.version = kVersion;
   header.size = sizeof(Header);
-  header.device = device_;
+  header.incarnation = random_number();
+  header.device = directory_.device;
   header.pid_namespace = pid_namespace();
-  if (getrandom(&header.incarnation, sizeof header.incarnation, 0) !=
-      static_cast<ssize_t>(sizeof header.incarnation)) {
-    throw Error::from_errno(errno, {.tried = "draw a random number for the registry"});
-  }
+  if (has_directory()) find_live_files(header);
+  return header;
+}
+
+void Domain::find_live_files(Header& header) const {
   for (int i = 0; i < kLiveFiles; ++i) {
     const std::string name = live_name(i);
-    // Files left by a creator that died are used: nobody can have locked them without a registry.
+    // Files that are there already are used: of creators that died, of others at work this moment,
+    // or of a used-up registry.
     const UniqueFd fd(
         openat(directory_.get(), name.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
     struct stat s = {};
@@ -187,15 +344,13 @@ Domain::Header Domain::make_header() {
     }
     header.live_inodes[static_cast<std::size_t>(i)] = s.st_ino;
   }
-  return header;
 }
 
-void Domain::read_header() {
-  const UniqueFd fd = open_registry();
+void Domain::read_header(int registry) {
   Header header = {};
-  if (!internal::read_at(fd.get(), &header, sizeof header, 0) || header.magic != kMagic ||
+  if (!internal::read_at(registry, &header, sizeof header, 0) || header.magic != kMagic ||
       header.version != kVersion || header.size != sizeof(Header) ||
-      header.device != static_cast<std::uint64_t>(device_)) {
+      header.device != static_cast<std::uint64_t>(directory_.device)) {
     throw Error(Status::corrupt,
                 {.tried = "read the registry in " + path_,
                  .expected = "a registry of format " + std::to_string(kVersion),
@@ -211,50 +366,71 @@ bool Domain::in_home_pid_namespace() const noexcept {
 }
 
 int Domain::directory() {
-  const std::lock_guard lock(mutex_);
+  if (!has_directory()) {
+    throw Error::from_errno(
+        EOPNOTSUPP, {.tried = "use names in " + path_,
+                     .expected = "a domain directory",
+                     .found = why_in_memory_,
+                     .hint = "use objects without names, or make /dev/shm usable and restart"});
+  }
+  const int fd = find_directory();
+  if (!registry_has_its_name(fd)) throw_lost("use names in " + path_);
+  return fd;
+}
+
+int Domain::find_directory() {
+  if (const int fd = directory_.get(); fd >= 0) return fd;
+  // The host has closed our descriptor.
+  UniqueFd fd(open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   struct stat s = {};
-  if (fstat(directory_.get(), &s) == 0 && s.st_dev == device_ && s.st_ino == inode_) {
-    return directory_.get();
+  if (!fd || fstat(fd.get(), &s) != 0 || !directory_.is(s)) {
+    throw_lost("find the domain directory " + path_ + " again");
   }
-  // The host has closed our descriptor; the number may be somebody else's by now, so it is dropped.
-  static_cast<void>(directory_.release());
-  directory_.reset(open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!directory_ || fstat(directory_.get(), &s) != 0 || s.st_dev != device_ ||
-      s.st_ino != inode_) {
-    throw Error(Status::foreign_registry,
-                {.tried = "find the domain directory " + path_ + " again",
-                 .expected = "inode " + std::to_string(inode_),
-                 .found = directory_ ? "inode " + std::to_string(s.st_ino) : "nothing there",
-                 .hint = "somebody removed it while it was in use: restart the processes"});
-  }
-  return directory_.get();
+  return directory_.replace(std::move(fd));
 }
 
 UniqueFd Domain::open_registry() {
+  const int kept = registry_.get();
+  if (kept >= 0) return UniqueFd(fcntl(kept, F_DUPFD_CLOEXEC, 0));
+  if (!has_directory()) throw_lost("find the registry again");
   UniqueFd fd(
-      openat(directory(), kRegistryName, open_mode() | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (!fd) {
-    throw Error::from_errno(errno, {.tried = "open the registry in " + path_,
-                                    .hint = "was the directory cleaned while in use?"});
+      openat(find_directory(), kRegistryName, open_mode() | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  struct stat s = {};
+  if (!fd || fstat(fd.get(), &s) != 0 || !registry_.is(s)) {
+    throw_lost("open the registry in " + path_);
   }
   return fd;
 }
 
 UniqueFd Domain::open_live_file(int index) {
-  const std::string name = live_name(index);
-  UniqueFd fd(openat(directory(), name.c_str(), open_mode() | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (!fd || !is_live_file(fd.get(), index)) {
-    throw Error(Status::foreign_registry, {.tried = "open " + path_ + "/" + name,
-                                           .expected = "the file that the registry names",
-                                           .hint = "was the directory cleaned while in use?"});
+  if (!has_directory()) {
+    const int kept = registry_.get();
+    if (kept < 0) throw_lost("find the registry again");
+    return internal::open_anew(kept);
   }
+  const std::string name = live_name(index);
+  UniqueFd fd(
+      openat(find_directory(), name.c_str(), open_mode() | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!fd && errno != ENOENT)
+    throw Error::from_errno(errno, {.tried = "open " + path_ + "/" + name});
+  if (!fd || !is_live_file(fd.get(), index)) throw_lost("open " + path_ + "/" + name);
   return fd;
 }
 
 bool Domain::is_live_file(int fd, int index) const noexcept {
   struct stat s = {};
-  return fstat(fd, &s) == 0 && s.st_dev == device_ &&
+  return fstat(fd, &s) == 0 && s.st_dev == header_.device &&
          s.st_ino == header_.live_inodes[static_cast<std::size_t>(index)];
+}
+
+void Domain::throw_lost(std::string tried) const {
+  throw Error(Status::registry_lost,
+              {.tried = std::move(tried),
+               .expected = "the registry that this process has joined",
+               .found = "that it was removed, replaced or moved away while in use",
+               .hint = "what is open goes on; for new names restart all processes of the domain, "
+                       "and let nobody clean " +
+                       path_});
 }
 
 }  // namespace sluice

@@ -13,28 +13,37 @@
 //     registry-v1      0 magic u64 | 8 version u32 | 12 size u32 | 16 incarnation u64
 //                      24 device u64 | 32 inode of live-v1-00 .. live-v1-15, u64 each
 //                      160 inode of the creator's pid namespace u64, 0 if unreadable
-//                      512 next tag u32 (under the lock of byte kCounterByte)
+//                      512 next tag u32, raised by one atomic step of whoever takes it
 //                      4096 ring of records, 64 B each: who took a tag, for people
 //     live-v1-00 .. 15 empty; the lock on byte kLiveBase + tag of file tag % 16 means "alive"
 //     obj-<name>       named objects (ipc/segment.h)
 //
-// The registry appears complete or not at all (written aside, then renamed, under flock(2) on the
-// directory). Its header never changes afterwards and is copied to private memory when opened.
+// The registry appears complete or not at all (sync/new_file.h); of several that are made at once
+// the first to get the name is everybody's. Its header never changes afterwards and is copied to
+// private memory when opened. A registry whose tags are used up and in which nobody lives is
+// replaced by the next process that opens the domain.
+//
+// Where no directory can be had (no /dev/shm, read-only, no permission), current() is a registry in
+// anonymous memory that forked children inherit: anonymous objects work, names are refused, and a
+// liveness query costs more, since all locks lie in one file.
 //
 // Errors: sluice::Error that names the directory, what was expected of it and what was found.
-// Threads: all calls may overlap. Processes: a forked child goes on with what it inherited; if the
-// host has closed the descriptors, the directory is opened again and must be the same inode.
+// Status::registry_lost: somebody removed the registry while it was in use; the living go on, names
+// are refused. Threads: all calls may overlap; no lock is held, so a fork at any time is harmless.
+// Processes: a forked child goes on with what it inherited; if the host has closed the descriptors,
+// the directory is opened again and must be the same inode.
 // If a process dies here: between any two steps of the creation it leaves nothing that counts; the
-// next process repeats it. Cost: set-up only.
+// next process repeats it. One that is stopped there holds up nobody. Cost: set-up only.
 
 #ifndef SLUICE_SYNC_DOMAIN_H_
 #define SLUICE_SYNC_DOMAIN_H_
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <array>
+#include <atomic>
 #include <cstdint>
-#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -82,11 +91,20 @@ class Domain {
   /// thread ids mean the same to both; false where that can't be known.
   [[nodiscard]] bool in_home_pid_namespace() const noexcept;
 
-  /// A descriptor of the directory, checked to be still the one that was opened. It stays the
-  /// domain's. Throws Error if the host closed it and the path now leads elsewhere.
+  /// Whether there is a directory, and so names; if not, why not is in what directory() throws.
+  [[nodiscard]] bool has_directory() const noexcept { return why_in_memory_.empty(); }
+
+  /// A descriptor of the directory, for names in it, checked to be still the one that was opened.
+  /// It stays the domain's. Throws Error: Status::registry_lost if the registry is not in it any
+  /// more, std::errc::operation_not_supported if there is no directory.
   [[nodiscard]] int directory();
 
+  /// A descriptor of the registry; its description is shared. Works after the registry was removed
+  /// from its directory; Status::registry_lost if the host has closed our descriptor as well.
   [[nodiscard]] UniqueFd open_registry();
+
+  /// How many liveness files there are.
+  [[nodiscard]] int live_files() const noexcept { return has_directory() ? kLiveFiles : 1; }
 
   /// A new description of liveness file `index`.
   [[nodiscard]] UniqueFd open_live_file(int index);
@@ -106,18 +124,46 @@ class Domain {
     std::uint64_t pid_namespace;
   };
 
+  /// A file by its identity, and a descriptor of it that the host may have closed.
+  struct Kept {
+    std::atomic<int> fd{-1};
+    dev_t device = 0;
+    ino_t inode = 0;
+
+    ~Kept() { close(); }
+    void keep(UniqueFd opened, const struct stat& s) noexcept;
+    [[nodiscard]] bool is(const struct stat& s) const noexcept;
+    /// The descriptor if it is still ours, otherwise -1.
+    [[nodiscard]] int get() const noexcept;
+    /// Takes `opened`, unless another thread was faster, in the place of what the host closed.
+    int replace(UniqueFd opened) noexcept;
+    void close() const noexcept;
+  };
+
+  struct InMemory {};
+  Domain(InMemory, std::string path, std::string why);
+  static Domain* open_current();
+
   [[nodiscard]] int open_mode() const noexcept;
   void open_directory();
+  [[nodiscard]] int find_directory();
+  [[nodiscard]] bool open_existing();
   void create_registry();
-  Header make_header();
-  void read_header();
+  [[nodiscard]] bool replace_if_used_up();
+  [[nodiscard]] bool is_used_up(int registry) const;
+  [[nodiscard]] bool somebody_lives();
+  [[nodiscard]] bool registry_has_its_name(int directory) const noexcept;
+  void create_in_memory();
+  [[nodiscard]] Header make_header() const;
+  void find_live_files(Header& header) const;
+  void read_header(int registry);
+  [[noreturn]] void throw_lost(std::string tried) const;
 
   std::string path_;
   Access access_;
-  std::mutex mutex_;  // guards directory_
-  UniqueFd directory_;
-  dev_t device_ = 0;
-  ino_t inode_ = 0;
+  std::string why_in_memory_;
+  Kept directory_;
+  Kept registry_;
   Header header_ = {};
 };
 

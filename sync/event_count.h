@@ -34,8 +34,8 @@
 // wake call; a notifier killed between its change and its wake call leaves sleepers to the end of
 // their slice (sync/wait_policy.h). Nothing needs repair.
 //
-// Cost: notify with nobody waiting: one load, no system call. A sleeper: one membarrier and one
-// futex call per slice.
+// Cost: notify with nobody waiting: one load, no system call. A sleeper: one membarrier, and
+// one futex call per slice.
 
 #ifndef SLUICE_SYNC_EVENT_COUNT_H_
 #define SLUICE_SYNC_EVENT_COUNT_H_
@@ -96,6 +96,8 @@ class BasicEventCount {
     if (ready()) return Status::ok;
     if (deadline.is_now()) return Status::timeout;
     internal::BasicPatience<Env> patience(deadline, kSpinLooks);
+    Key key{};
+    bool announced = false;  // and nobody has notified since
     for (;;) {
       switch (patience.next()) {
         case internal::Patience::look:
@@ -104,12 +106,17 @@ class BasicEventCount {
           // A peer's last act and its end are seen in the opposite order by nobody who looks twice.
           if (const Status s = still_hopeful(); s != Status::ok) return ready() ? Status::ok : s;
           break;
-        case internal::Patience::sleep: {
-          const Key key = announce();
-          if (ready()) return Status::ok;
+        case internal::Patience::sleep:
+          if (!announced) {
+            key = announce();
+            if (ready()) return Status::ok;
+          }
           sleep(key, patience.slice_end());
+          // Relaxed: an unchanged word says that the announcement still stands; if this load is
+          // behind the times, the futex is not.
+          announced =
+              Env::load(word_, std::memory_order_relaxed) == static_cast<std::uint32_t>(key);
           break;
-        }
         case internal::Patience::give_up:
           return ready() ? Status::ok : Status::timeout;
       }

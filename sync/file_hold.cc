@@ -3,8 +3,11 @@
 #include "sluice/sync/file_hold.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/mman.h>
 
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <string>
 
@@ -15,20 +18,31 @@ namespace {
 
 constexpr std::size_t kMapped = 4096;
 
-struct flock one_byte(short type, off_t byte) {
+struct flock bytes(short type, off_t byte, off_t count) {
   struct flock lock = {};
   lock.l_type = type;
   lock.l_whence = SEEK_SET;
   lock.l_start = byte;
-  lock.l_len = 1;
+  lock.l_len = count;
   return lock;
+}
+
+/// Mappings that children must not keep, where the kernel refuses to keep them out.
+constinit std::array<std::atomic<void*>, 64> g_dropped_in_child = {};
+
+void drop_in_child() {
+  for (auto& slot : g_dropped_in_child) {
+    // Relaxed: a child of fork(3) has one thread.
+    void* const address = slot.exchange(nullptr, std::memory_order_relaxed);
+    if (address != nullptr) munmap(address, kMapped);
+  }
 }
 
 }  // namespace
 
 std::optional<FileHold> FileHold::take(UniqueFd description, off_t byte, Mode mode,
                                        OnFork on_fork) {
-  struct flock lock = one_byte(mode == Mode::write ? F_WRLCK : F_RDLCK, byte);
+  struct flock lock = bytes(mode == Mode::write ? F_WRLCK : F_RDLCK, byte, 1);
   if (fcntl(description.get(), F_OFD_SETLK, &lock) != 0) {
     if (errno == EAGAIN || errno == EACCES) return std::nullopt;
     throw Error::from_errno(errno, {.tried = "lock byte " + std::to_string(byte) + " of a file",
@@ -40,13 +54,24 @@ std::optional<FileHold> FileHold::take(UniqueFd description, off_t byte, Mode mo
   }
   FileHold hold(address);
   if (on_fork == OnFork::drop && madvise(address, kMapped, MADV_DONTFORK) != 0) {
-    throw Error::from_errno(errno, {.tried = "keep a lock out of forked children"});
+    hold.keep_from_children();
   }
   return hold;
 }
 
-bool FileHold::is_held(int fd, off_t byte) {
-  struct flock lock = one_byte(F_WRLCK, byte);
+void FileHold::keep_from_children() {
+  static const bool handled = pthread_atfork(nullptr, nullptr, drop_in_child) == 0;
+  for (auto& slot : g_dropped_in_child) {
+    void* free = nullptr;
+    // Relaxed: an address, and what is there no thread ever reads or writes.
+    if (handled && slot.compare_exchange_strong(free, address_, std::memory_order_relaxed)) return;
+  }
+  throw Error::from_errno(ENOSYS, {.tried = "keep a lock out of forked children",
+                                   .hint = "madvise(2) is refused; allow MADV_DONTFORK"});
+}
+
+bool FileHold::is_held(int fd, off_t byte, off_t count) {
+  struct flock lock = bytes(F_WRLCK, byte, count);
   if (fcntl(fd, F_OFD_GETLK, &lock) != 0) {
     throw Error::from_errno(errno, {.tried = "ask who locks byte " + std::to_string(byte)});
   }
@@ -59,7 +84,13 @@ FileHold& FileHold::operator=(FileHold&& other) noexcept {
 }
 
 FileHold::~FileHold() {
-  if (address_ != nullptr) munmap(address_, kMapped);
+  if (address_ == nullptr) return;
+  for (auto& slot : g_dropped_in_child) {
+    void* mine = address_;
+    // Relaxed: as where it was stored.
+    slot.compare_exchange_strong(mine, nullptr, std::memory_order_relaxed);
+  }
+  munmap(address_, kMapped);
 }
 
 UniqueFd open_anew(int fd) {

@@ -13,9 +13,11 @@
 // mapping is never touched, so the file may be empty.
 //
 // Threads: as an int. Processes: with OnFork::drop a child does not inherit the mapping, so the
-// lock ends with this process (MADV_DONTFORK); with OnFork::keep the lock lasts until the last
-// process that inherited it has unmapped it or died. If a process dies here: the kernel drops the
-// mapping, and with its last holder the lock. Cost: take() five system calls; is_held() one.
+// lock ends with this process (MADV_DONTFORK; where the kernel refuses that, the child of fork(3)
+// drops it in a handler, and only a raw clone(2) inherits it); with OnFork::keep the lock lasts
+// until the last process that inherited it has unmapped it or died. If a process dies here: the
+// kernel drops the mapping, and with its last holder the lock. Cost: take() five system calls;
+// is_held() one.
 
 #ifndef SLUICE_SYNC_FILE_HOLD_H_
 #define SLUICE_SYNC_FILE_HOLD_H_
@@ -39,9 +41,9 @@ class FileHold {
   /// conflicting lock. Throws Error for anything else.
   static std::optional<FileHold> take(UniqueFd description, off_t byte, Mode mode, OnFork on_fork);
 
-  /// Whether any description other than `fd`'s own holds a lock on `byte`. Throws Error if the
-  /// kernel can't say.
-  static bool is_held(int fd, off_t byte);
+  /// Whether any description other than `fd`'s own holds a lock on one of `count` bytes from `byte`
+  /// on. Throws Error if the kernel can't say.
+  static bool is_held(int fd, off_t byte, off_t count = 1);
 
   FileHold(FileHold&& other) noexcept : address_(std::exchange(other.address_, nullptr)) {}
   FileHold& operator=(FileHold&& other) noexcept;
@@ -52,6 +54,8 @@ class FileHold {
 
  private:
   explicit FileHold(void* address) : address_(address) {}
+
+  void keep_from_children();
 
   void* address_;
 };

@@ -13,15 +13,23 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 
 namespace sluice::internal {
 
-/// The next tag to give out, u32. Written by whoever holds the lock on kCounterByte.
+/// The next tag to give out, u32. Taken and raised in one atomic step, through a mapping.
 inline constexpr off_t kCounterOffset = 512;
-/// The byte whose lock guards the counter and the records.
-inline constexpr off_t kCounterByte = off_t{1} << 41;
+/// The byte of the registry whose lock is held by who replaces it.
+inline constexpr off_t kReplaceByte = off_t{1} << 41;
 /// The byte of tag t is kLiveBase + t, far above the file's size: locks need no file bytes.
 inline constexpr off_t kLiveBase = off_t{1} << 40;
+/// How many such bytes there are: one for each tag.
+inline constexpr off_t kLiveBytes = off_t{1} << 32;
+
+/// Whether a counter of this value has no number left to give.
+inline constexpr bool is_used_up(std::uint32_t next) noexcept {
+  return next == 0 || next == 0xffffffff;
+}
 
 inline constexpr off_t kRecordsOffset = 4096;
 inline constexpr off_t kRecords = 4096;

@@ -39,6 +39,8 @@ class StatusCategory final : public std::error_category {
         return "stale: all its users are gone";
       case Status::foreign_registry:
         return "made under another registry";
+      case Status::registry_lost:
+        return "the registry was removed while in use";
     }
     return "unknown status " + std::to_string(value);
   }
@@ -74,6 +76,8 @@ std::string_view to_string(Status status) noexcept {
       return "stale";
     case Status::foreign_registry:
       return "foreign_registry";
+    case Status::registry_lost:
+      return "registry_lost";
   }
   return "unknown";
 }

@@ -26,13 +26,14 @@ enum class [[nodiscard]] Status : std::uint8_t {
   timeout,           ///< the deadline passed; nothing was taken or written
   closed,            ///< the stream has ended: the peer closed its end, or this end was closed
   peer_died,         ///< the stream has ended: the kernel says that the peer's process is dead
-  owner_died,        ///< who held the lock died with it: what it protects may be half changed
   too_large,         ///< larger than the structure, or than the buffer given, can ever hold
   mismatch,          ///< of another kind, version or type than was asked for
   corrupt,           ///< shared bytes that no correct process writes; nothing was acted upon
   busy,              ///< another living process holds what can be held once
   stale,             ///< a named object whose users are all gone
   foreign_registry,  ///< made under another registry: whose owners live cannot be known
+  registry_lost,     ///< this process's registry was removed from its directory while in use
+  owner_died,        ///< who held the lock died with it: what it protects may be half changed
 };
 
 /// The enumerator's own name, such as "peer_died"; "unknown" for a number outside the enumeration.

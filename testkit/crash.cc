@@ -119,9 +119,8 @@ std::optional<PartnerProcess> Harness::partner() const {
 }
 
 internal::Stepped Harness::recoverer() const {
-  static const std::function<void()> nothing;
   return {.name = "the recovery",
-          .prepare = nothing,
+          .prepare = operation_.prepare_recovery,
           .body = operation_.recover,
           .by_system_call = options_.kill_at == KillAt::each_system_call,
           .limit = options_.victim_limit,

@@ -116,6 +116,8 @@ struct CrashOperation {
   std::function<void()> interfere = {};
   /// For CrashMode::second_death, in a fresh process: the first successor, which is killed, too.
   std::function<void()> recover = {};
+  /// In that process, before recover(), at full speed: as prepare().
+  std::function<void()> prepare_recovery = {};
   /// In a process that lives beside the victim and must end once that is dead.
   std::function<void(Partner&)> partner = {};
   /// operation() need not return: a system call in which it blocks is its last kill point.

@@ -53,7 +53,10 @@ class Stress {
   void kill_some();
   void roll_call();
   bool wait_for_progress(const std::vector<unsigned>& of, bool of_all, const Counts& since);
-  bool is_over() const { return !result_.intact() || steady_clock::now() >= end_; }
+  bool is_over() const {
+    const bool enough = steady_clock::now() >= end_ && result_.kills >= options_.min_kills;
+    return enough || !result_.intact();
+  }
   void look_for_the_ended();
   Counts counts() const;
   void judge();

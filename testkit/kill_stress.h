@@ -38,8 +38,8 @@
 // If a process dies here: all workers die with the thread that runs kill_stress. When it returns or
 // throws, no child, zombie, descriptor or mapping of its own is left.
 //
-// Cost: runs for the time given. A fork and a kill each millisecond or so; workers use all CPUs
-// that there are.
+// Cost: runs for the time given, and until it has killed often enough. A fork and a kill each
+// millisecond or so; workers use all CPUs that there are.
 
 #ifndef SLUICE_TESTKIT_KILL_STRESS_H_
 #define SLUICE_TESTKIT_KILL_STRESS_H_
@@ -70,6 +70,8 @@ struct KillStress {
 
 struct KillStressOptions {
   std::chrono::milliseconds duration{2000};
+  /// It takes longer than that if a busy machine has not given it so many by then.
+  std::uint64_t min_kills = 20;
   /// The sleep before a kill lies between these.
   std::chrono::microseconds shortest_interval{200};
   std::chrono::microseconds longest_interval{3000};

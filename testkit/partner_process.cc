@@ -63,7 +63,7 @@ void PartnerProcess::run(const Body& body) noexcept {
   give_answer(kWho, checked, shared_->answer);
 }
 
-void PartnerProcess::victim_blocks() { signal(signals_, 1); }
+void PartnerProcess::victim_blocks() const { signal(signals_, 1); }
 
 void PartnerProcess::settle() const {
   static_cast<void>(poll_until([&] { return child_->sleeps(); }, limit_));

@@ -37,7 +37,7 @@ class PartnerProcess {
   PartnerProcess(const PartnerProcess&) = delete;
   PartnerProcess& operator=(const PartnerProcess&) = delete;
 
-  void victim_blocks();
+  void victim_blocks() const;
   /// Waits until it sleeps or has ended, for the limit at most: what it does next, it does because
   /// of what the victim does.
   void settle() const;

@@ -24,6 +24,7 @@ inline testkit::CrashResult kill_everywhere(const testkit::CrashOperation& opera
   testkit::CrashOptions options{
       .mode = mode, .profile = testkit::profile_from_environment(), .kill_at = kill_at};
   options.stop_after_broken = options.max_kill_points;
+  options.second_deaths = 8;
   testkit::CrashResult result = step_kill(operation, options);
   std::cout << "[    KILLS ] " << result << std::endl;
   return result;

@@ -8,7 +8,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
@@ -25,6 +24,7 @@
 #include "sluice/sync/thread_state.h"
 #include "sluice/sync/wait_policy.h"
 #include "sluice/testkit/crash.h"
+#include "sluice/testkit/partner.h"
 #include "sluice/testkit/shared_area.h"
 #include "sluice/tests/crash/kill_table.h"
 #include "sluice/tests/sync/asleep.h"
@@ -39,8 +39,10 @@ using testkit::SharedArea;
 /// Whether the kernel marks the locks of the dead, or the survivors have to find out.
 enum class Help : std::uint8_t { kernel, none };
 
+/// Attaches this process, and has the kernel's help refused if that is what is tested.
 void help_by(Help help) {
-  if (help == Help::none) internal::this_thread().held.watch(nullptr);
+  internal::ThreadState& self = internal::this_thread();
+  if (help == Help::none) self.held.watch(nullptr);
 }
 
 template <class Lock>
@@ -54,6 +56,10 @@ struct Shared {
 template <class Lock>
 class LockCrash : public testing::Test {
  protected:
+  // No looks, which would all be stepped. Short slices: without help survivors find out at the end
+  // of one. Forked children inherit the policy.
+  LockCrash() : slices_({.mode = WaitMode::block, .first_slice = 1ms, .longest_slice = 4ms}) {}
+
   void change(std::uint64_t value) {
     area_->first = value;
     // Only for the compiler: a kill may fall in between.
@@ -108,8 +114,8 @@ class LockCrash : public testing::Test {
       if (area_->first != area_->second) throw std::logic_error("two owners at once");
       area_->lock.unlock();
     };
-    op.recover = [this, help] {
-      help_by(help);
+    op.prepare_recovery = [help] { help_by(help); };
+    op.recover = [this] {
       if (const auto wrong = take_and_inspect(); !wrong.empty()) throw std::logic_error(wrong);
     };
     return op;
@@ -123,11 +129,14 @@ class LockCrash : public testing::Test {
 
   /// In the victim, which holds the lock: forks a process that sleeps for it, and goes on once it
   /// does. It outlives the victim, but not for long.
-  void leave_a_sleeper() {
+  void leave_a_sleeper(Help help) {
     const pid_t pid = fork();
     if (pid == 0) {
       setpgid(0, 0);  // not killed with the victim
-      set_wait_policy({.mode = WaitMode::block});
+      // So long that the kernel has to wake it, where it helps.
+      if (help == Help::kernel) {
+        set_wait_policy({.mode = WaitMode::block, .first_slice = 1s, .longest_slice = 1s});
+      }
       area_->sleeper_status = static_cast<int>(area_->lock.acquire(3s));
       area_->sleeper = 1;
       if (area_->lock.is_owned()) {
@@ -141,6 +150,9 @@ class LockCrash : public testing::Test {
   }
 
   SharedArea<Shared<Lock>> area_;
+
+ private:
+  ScopedWaitPolicy slices_;
 };
 
 using Locks = testing::Types<Mutex, RecursiveMutex>;
@@ -209,7 +221,7 @@ TYPED_TEST(LockCrash, UnlockWithASleeper) {
     op.prepare = [this, help] {
       help_by(help);
       this->area_->lock.lock();
-      this->leave_a_sleeper();
+      this->leave_a_sleeper(help);
     };
     op.survivor = [this](bool completed) -> std::string {
       const auto end = std::chrono::steady_clock::now() + 2s;
@@ -224,10 +236,29 @@ TYPED_TEST(LockCrash, UnlockWithASleeper) {
     };
     op.interfere = nullptr;  // the sleeper is one
     op.recover = nullptr;
-    // The sleeper writes as well, when it pleases.
-    op.shared = {this->area_.bytes().first(offsetof(Shared<TypeParam>, sleeper))};
+    // Not the lock: the sleeper writes to it as well, when it pleases. What the victim does to it
+    // lies between the system calls.
+    op.shared = {this->area_.bytes().subspan(sizeof(TypeParam), 2 * sizeof(std::uint64_t))};
     expect_intact(op);
   }
+}
+
+/// Who waits is killed: before it sleeps, asleep, woken, with the lock.
+TYPED_TEST(LockCrash, LockThatIsHeld) {
+  CrashOperation op = this->on_lock("lock that is held, change, unlock", Help::kernel,
+                                    [this] { this->lock_change_unlock(); });
+  op.prepare = [] {
+    set_wait_policy({.mode = WaitMode::block, .first_slice = 1s, .longest_slice = 1s});
+    help_by(Help::kernel);
+  };
+  op.partner = [this](testkit::Partner& victim) {
+    this->area_->lock.lock();
+    victim.wait_until_blocked();
+    this->area_->lock.unlock();
+  };
+  op.interfere = nullptr;
+  op.recover = nullptr;
+  expect_intact(op);
 }
 
 TEST(RecursiveMutexCrash, HeldTwice) {

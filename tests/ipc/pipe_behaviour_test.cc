@@ -990,12 +990,13 @@ TEST(PipeTakeover, OfTwoSuccessorsOneGetsTheEnd) {
     });
     EXPECT_EQ(rx.recv<int>(), -1);
     first.join();
-    Gate go, end;
+    Gate go, tried, end;
     std::vector<Process> successors;
     for (int i = 0; i < 2; ++i) {
       successors.emplace_back("successor", [&, i, t = &tx] {
         go.wait();
         const Status status = t->send(i);
+        tried.open();
         end.wait();  // the winner lives until both have tried
         if (status == Status::busy) _exit(7);
         require(status == Status::ok, "ok or busy");
@@ -1003,6 +1004,8 @@ TEST(PipeTakeover, OfTwoSuccessorsOneGetsTheEnd) {
     }
     go.open();
     go.open();
+    tried.wait();
+    tried.wait();
     int winner = -1;
     while (rx.recv(winner) == Status::peer_died) continue;
     int none = 0;

@@ -183,6 +183,14 @@ class Stage {
     }
   }
 
+  /// Makes room for new parties: drops those at the end of the list that have ended.
+  void forget_finished() {
+    while (!parties_.empty() && !parties_.back()) {
+      parties_.pop_back();
+      memory_.object().threads.at(parties_.size()) = 0;
+    }
+  }
+
   /// Kills a party that is a process, and collects it.
   void kill(int party) {
     static_assert(Way::kProcesses);

@@ -202,6 +202,8 @@ TYPED_TEST(ConditionBehaviour, CO3_NotifyNWakesNAndASurplusIsNotRemembered) {
   hold.unlock();
   for (int i = 0; i < 2; ++i) this->start_waiter();
   this->await_waiters(10);
+  notify(1);
+  this->expect_woken(9);  // and not both, by what was left over
   {
     const std::scoped_lock together(stage->lock);
     for (int i = 0; i < 5; ++i) stage->condition.notify_one();
@@ -488,17 +490,21 @@ TYPED_TEST(ConditionBehaviour, ATokenForEachNotificationIsTakenOnceAndNoneIsLost
       }
     });
   }
-  for (int put = 0; put < kTokens;) {
+  const auto is_drained = [&] {
     const std::scoped_lock hold(stage->lock);
+    return stage->tokens == 0;
+  };
+  for (int put = 0; put < kTokens;) {
+    std::unique_lock hold(stage->lock);
     const int n = std::min(1 + put % 3, kTokens - put);
     stage->tokens += n;
     put += n;
     stage->condition.notify(n);
+    hold.unlock();
+    // Most notifications find everybody waiting, some find nobody.
+    while (put % 8 != 0 && !is_drained()) sched_yield();
   }
-  for (;;) {
-    const std::scoped_lock hold(stage->lock);
-    if (stage->tokens == 0) break;
-  }
+  while (!is_drained()) sched_yield();
   {
     const std::scoped_lock hold(stage->lock);
     stage->state = kTokens;
@@ -573,6 +579,40 @@ TYPED_TEST(ConditionBehaviour, SignalHandlersDoNotEndAWait) {
   }
   stage.finish();
   sigaction(SIGUSR1, &before, nullptr);
+}
+
+TYPED_TEST(ConditionBehaviour, ANotificationWakesAtOnceAndNotAtASlicesEnd) {
+  using Shared = typename TestFixture::Shared;
+  auto& stage = this->stage_;
+  for (int party = 0; party < 6; ++party) {
+    stage.start([party](Shared& shared) {
+      const ScopedWaitPolicy no_slices(
+          {.mode = party % 2 == 0 ? WaitMode::block : WaitMode::adaptive,
+           .first_slice = 1h,
+           .longest_slice = 1h});
+      std::unique_lock hold(shared.lock);
+      ++shared.asleep;
+      EXPECT_EQ(shared.condition.wait(hold), Status::ok);
+      ++shared.woken;
+    });
+  }
+  this->await_waiters(6);
+  for (int party = 0; party < 6; ++party) stage.wait_until_asleep(party);
+  int notified = 0;
+  for (const int n : {1, 2, 6}) {
+    notified = std::min(6, notified + n);
+    const auto pause = time_of([&] {
+      {
+        const std::scoped_lock hold(stage->lock);
+        stage->condition.notify(n);
+      }
+      while (stage->woken < notified) sched_yield();
+    });
+    EXPECT_LT(pause, 10s);
+    usleep(10'000);
+    EXPECT_EQ(stage->woken, notified);
+  }
+  stage.finish();
 }
 
 TYPED_TEST(ConditionBehaviour, EachWaitModeIsNotified) {

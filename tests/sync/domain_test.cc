@@ -6,20 +6,28 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "sluice/sync/error.h"
+#include "sluice/sync/file_hold.h"
 #include "sluice/sync/participant.h"
-#include "sluice/tests/support/bodies.h"
+#include "sluice/sync/registry_format.h"
+#include "sluice/sync/status.h"
+#include "sluice/sync/unique_fd.h"
+#include "sluice/tests/support/child_party.h"
+#include "sluice/tests/support/refused_call.h"
 
 namespace sluice::tests {
 namespace {
@@ -206,7 +214,7 @@ TEST_F(DomainTest, ADirectoryMadeAnewUnderneathIsNotMistakenForTheOld) {
     static_cast<void>(domain.directory());
     FAIL() << "another directory under the same name";
   } catch (const Error& e) {
-    EXPECT_EQ(e.code(), Status::foreign_registry);
+    EXPECT_EQ(e.code(), Status::registry_lost);
   }
 }
 
@@ -219,9 +227,176 @@ TEST_F(DomainTest, AReplacedLivenessFileIsRefused) {
   EXPECT_NO_THROW(static_cast<void>(domain.open_live_file(3)));
 }
 
+// -------------------------------------------------------------------------------------------------
+// Removed while in use
+
+template <class Call>
+std::error_code code_of(Call call) {
+  try {
+    static_cast<void>(call());
+    return {};
+  } catch (const Error& e) {
+    return e.code();
+  }
+}
+
+TEST_F(DomainTest, WhoseRegistryIsRemovedRefusesNamesAndGoesOn) {
+  Domain domain(path_);
+  fs::remove(path_ + "/registry-v1");
+  EXPECT_EQ(code_of([&] { return domain.directory(); }), Status::registry_lost);
+  EXPECT_TRUE(domain.open_registry()) << "it has no name, but it is there";
+  EXPECT_NO_THROW(static_cast<void>(domain.open_live_file(0)));
+}
+
+TEST_F(DomainTest, WhoseRegistryIsMadeAnewByOthersRefusesNames) {
+  Domain domain(path_);
+  fs::remove(path_ + "/registry-v1");
+  Domain another(path_);
+  EXPECT_EQ(code_of([&] { return domain.directory(); }), Status::registry_lost);
+  EXPECT_NO_THROW(static_cast<void>(another.directory()));
+}
+
+TEST_F(DomainTest, WhoseDirectoryIsRemovedRefusesNamesAndSaysWhatToDo) {
+  Domain domain(path_);
+  fs::remove_all(path_);
+  try {
+    static_cast<void>(domain.directory());
+    FAIL() << "the directory is gone";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), Status::registry_lost);
+    EXPECT_THAT(e.what(), AllOf(HasSubstr(path_), HasSubstr("restart")));
+  }
+  EXPECT_TRUE(domain.open_registry());
+}
+
+// -------------------------------------------------------------------------------------------------
+// All tags given out
+
+void use_up(const std::string& domain) {
+  const UniqueFd registry(open((domain + "/registry-v1").c_str(), O_RDWR | O_CLOEXEC));
+  const std::uint32_t last = 0xffffffff;
+  ASSERT_TRUE(internal::write_at(registry.get(), &last, sizeof last, internal::kCounterOffset));
+}
+
+TEST_F(DomainTest, UsedUpAndWithNobodyAliveIsReplaced) {
+  const std::uint64_t before = Domain(path_).incarnation();
+  use_up(path_);
+  EXPECT_EQ(Domain(path_, Domain::Access::look).incarnation(), before) << "who only looks";
+  const std::uint64_t after = Domain(path_).incarnation();
+  EXPECT_NE(after, before);
+  EXPECT_EQ(Domain(path_).incarnation(), after) << "once";
+}
+
+TEST_F(DomainTest, UsedUpWhileSomebodyLivesStays) {
+  Domain domain(path_);
+  use_up(path_);
+  for (const int index : {0, 7, 15}) {
+    const auto life = internal::FileHold::take(
+        domain.open_live_file(index), internal::kLiveBase + 0xfffffff0U + index,
+        internal::FileHold::Mode::write, internal::FileHold::OnFork::drop);
+    EXPECT_EQ(Domain(path_).incarnation(), domain.incarnation()) << index;
+  }
+  EXPECT_NE(Domain(path_).incarnation(), domain.incarnation());
+  EXPECT_EQ(code_of([&] { return domain.directory(); }), Status::registry_lost)
+      << "who had opened the old one and never attached";
+}
+
+TEST_F(DomainTest, OfManyWhoReplaceItAtOnceAllGetOne) {
+  for (int round = 0; round < 10; ++round) {
+    const std::uint64_t before = Domain(path_).incarnation();
+    use_up(path_);
+    Gate go;
+    std::vector<pid_t> openers;
+    for (int i = 0; i < 8; ++i) {
+      const pid_t pid = fork();
+      if (pid == 0) {
+        go.wait();
+        for (;;) {
+          try {
+            std::ofstream(scratch_ + "/" + std::to_string(getpid())) << Domain(path_).incarnation();
+            _exit(0);
+          } catch (const Error& e) {
+            if (e.code() != Status::busy) _exit(1);  // busy: another is at it
+          }
+        }
+      }
+      openers.push_back(pid);
+    }
+    for (int i = 0; i < 8; ++i) go.open();
+    const auto read_number = [&](pid_t pid) {
+      std::uint64_t seen = 0;
+      std::ifstream(scratch_ + "/" + std::to_string(pid)) >> seen;
+      return seen;
+    };
+    for (const pid_t pid : openers) {
+      int status = -1;
+      waitpid(pid, &status, 0);
+      EXPECT_EQ(status, 0);
+      EXPECT_EQ(read_number(pid), Domain(path_).incarnation());
+      EXPECT_NE(read_number(pid), before);
+    }
+  }
+}
+
+// -------------------------------------------------------------------------------------------------
+// Files that the kernel refuses to make or name
+
+const std::vector<RefusedCall> kRefusals = {
+    {.number = SYS_openat, .error = EOPNOTSUPP, .bits = O_TMPFILE & ~O_DIRECTORY, .argument = 2},
+    {.number = SYS_linkat, .error = EPERM},
+    {.number = SYS_linkat, .error = ENOSYS},
+};
+
+TEST_F(DomainTest, IsMadeWhereFilesWithoutANameAreRefused) {
+  for (const RefusedCall& call : kRefusals) {
+    ChildParty child([&] {
+      refuse_calls({call});
+      const std::uint64_t made = Domain(path_).incarnation();
+      EXPECT_EQ(Domain(path_).incarnation(), made);
+    });
+    child.finish();
+    for (const auto& entry : fs::directory_iterator(path_)) {
+      EXPECT_THAT(entry.path().string(), testing::Not(HasSubstr(".new")));
+    }
+    fs::remove_all(path_);
+  }
+}
+
+TEST_F(DomainTest, IsMadeWhereRenamingWithoutReplacingIsRefusedToo) {
+  ChildParty child([&] {
+    refuse_calls({kRefusals[0], {.number = SYS_renameat2, .error = EINVAL}});
+    EXPECT_NO_THROW(Domain{path_});
+  });
+  child.finish();
+  for (const auto& entry : fs::directory_iterator(path_)) {
+    EXPECT_THAT(entry.path().string(), testing::Not(HasSubstr(".new")));
+  }
+}
+
+// -------------------------------------------------------------------------------------------------
+// The choice: in a child each, since a process chooses once
+
+TEST(DomainChoice, IsWhatTheProcessThenUses) {
+  const std::string name = "chosen-" + std::to_string(getpid());
+  ChildParty child([&] {
+    Domain::choose("another");
+    Domain::choose(name);
+    EXPECT_EQ(Domain::current_path(), Domain::path_of(name));
+    attach();
+    EXPECT_EQ(Domain::current().path(), Domain::path_of(name));
+    EXPECT_TRUE(fs::exists(Domain::path_of(name) + "/registry-v1"));
+    EXPECT_FALSE(fs::exists(Domain::path_of("another")));
+  });
+  child.finish();
+  fs::remove_all(Domain::path_of(name));
+}
+
 TEST(DomainChoice, AfterTheFirstUseIsAMistake) {
-  attach();
-  EXPECT_THROW(Domain::choose("too-late"), std::logic_error);
+  ChildParty child([] {
+    attach();
+    EXPECT_THROW(Domain::choose("too-late"), std::logic_error);
+  });
+  child.finish();
 }
 
 TEST(DomainChoice, OfANameThatCannotBeIsAnError) { EXPECT_THROW(Domain::choose("a/b"), Error); }

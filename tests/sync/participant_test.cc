@@ -15,8 +15,6 @@
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
-#include <functional>
-#include <new>
 #include <set>
 #include <sstream>
 #include <string>
@@ -25,8 +23,9 @@
 
 #include "sluice/sync/domain.h"
 #include "sluice/sync/process_state.h"
-#include "sluice/tests/support/bodies.h"
+#include "sluice/tests/support/child_party.h"
 #include "sluice/tests/sync/asleep.h"
+#include "sluice/tests/sync/living_child.h"
 
 namespace sluice::tests {
 namespace {
@@ -37,63 +36,6 @@ using participant::kNobody;
 using participant::probe;
 using participant::self;
 using participant::self_if_attached;
-
-/// Numbers in memory that is shared with children forked later.
-class SharedNumbers {
- public:
-  static constexpr std::size_t kCount = 512;
-  SharedNumbers()
-      : numbers_(static_cast<std::atomic<std::uint32_t>*>(mmap(
-            nullptr, kCount * 4, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0))) {}
-  ~SharedNumbers() { munmap(numbers_, kCount * 4); }
-  SharedNumbers(const SharedNumbers&) = delete;
-  SharedNumbers& operator=(const SharedNumbers&) = delete;
-  std::atomic<std::uint32_t>& operator[](std::size_t i) const { return numbers_[i]; }
-
- private:
-  std::atomic<std::uint32_t>* numbers_;
-};
-
-/// A forked child that attaches, tells its tag, and runs `then`; killed and reaped at the end.
-class Child {
- public:
-  explicit Child(const std::function<void()>& then = [] {
-    for (;;) pause();
-  }) {
-    pid_ = fork();
-    if (pid_ == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      shared_[0] = self();
-      attached_.open();
-      then();
-      _exit(0);
-    }
-    attached_.wait();
-  }
-  ~Child() { end(SIGKILL); }
-  Child(const Child&) = delete;
-  Child& operator=(const Child&) = delete;
-
-  /// Sends `number` (0: none) and reaps.
-  void end(int number) {
-    if (pid_ == -1) return;
-    if (number != 0) ::kill(pid_, number);
-    waitpid(pid_, nullptr, __WALL);
-    pid_ = -1;
-  }
-  /// Waits until the child is a zombie.
-  void become_zombie() {
-    siginfo_t info = {};
-    waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT);
-  }
-  [[nodiscard]] Tag tag() const { return shared_[0]; }
-  [[nodiscard]] pid_t pid() const { return pid_; }
-
- private:
-  SharedNumbers shared_;
-  Gate attached_;
-  pid_t pid_ = -1;
-};
 
 TEST(Participant, HasOneTagForGood) {
   const Tag me = self();
@@ -390,24 +332,6 @@ TEST(ParticipantLeave, AChildThatExitsDoesNotLeaveForItsParent) {
   }
   waitpid(pid, nullptr, 0);
   EXPECT_FALSE(has_left(mine));
-}
-
-TEST(ParticipantLeave, AStoppedHolderOfTheCounterDoesNotKeepAProcessFromExiting) {
-  const UniqueFd registry = Domain::current().open_registry();
-  struct flock lock = {};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = off_t{1} << 41;  // internal::kCounterByte
-  lock.l_len = 1;
-  Gate go;
-  Child child([&] {
-    go.wait();
-    std::exit(0);
-  });
-  ASSERT_EQ(fcntl(registry.get(), F_OFD_SETLK, &lock), 0);
-  go.open();
-  child.end(0);  // would wait for ever
-  EXPECT_FALSE(has_left(child.tag())) << "a note it could not leave";
 }
 
 // -------------------------------------------------------------------------------------------------

@@ -27,9 +27,11 @@ const std::vector<std::pair<Status, std::string>> kAll = {
     {Status::busy, "busy"},
     {Status::stale, "stale"},
     {Status::foreign_registry, "foreign_registry"},
+    {Status::registry_lost, "registry_lost"},
+    {Status::owner_died, "owner_died"},
 };
 // Whoever adds an enumerator behind this one also adds it above.
-static_assert(static_cast<int>(Status::foreign_registry) == 11);
+static_assert(static_cast<int>(Status::owner_died) == 13);
 
 TEST(Status, PrintsItsOwnName) {
   for (const auto& [status, name] : kAll) {

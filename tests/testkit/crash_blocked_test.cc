@@ -24,7 +24,6 @@ namespace {
 
 using sluice::testkit::CrashMode;
 using sluice::testkit::CrashOperation;
-using sluice::testkit::CrashOptions;
 using sluice::testkit::CrashProfile;
 using sluice::testkit::CrashResult;
 using sluice::testkit::KillAt;
@@ -107,12 +106,38 @@ TEST(Partner, TheSleepAndWhatFollowsAreKillPoints) {
   CrashOperation op = contended(lock);
   op.interfere = [&] {
     // 0: before or in its sleep, 1: woken, 2: it has got the lock.
-    const int stage = lock->victim_had_it != 0 ? 2 : lock->victim_sleeps != 0 ? 1 : 0;
+    int stage = lock->victim_sleeps != 0 ? 1 : 0;
+    if (lock->victim_had_it != 0) stage = 2;
     (*seen)[static_cast<std::size_t>(stage)] = true;
   };
   const CrashResult result = step_kill(op, {.mode = CrashMode::interference});
   EXPECT_TRUE(result.intact()) << result;
   EXPECT_TRUE((*seen)[0] && (*seen)[1] && (*seen)[2]);
+}
+
+// Else what it does after it has woken the victim would fall between any two steps.
+TEST(Partner, IsDoneWhenTheVictimGoesOn) {
+  SharedArea<std::array<Word, 3>> words;  // the one to wait for, done, and whether it was
+  CrashOperation op{.name = "wait, and look"};
+  op.shared = {words.bytes()};
+  op.setup = [&] { words.reset(); };
+  op.partner = [&](Partner& partner) {
+    if (!partner.wait_until_blocked()) return;
+    futex_wake((*words)[0]);
+    volatile int busy = 0;
+    while (busy < 10'000'000) busy = busy + 1;
+    (*words)[1] = 1;
+    partner.wait_until_blocked();
+  };
+  op.operation = [&] {
+    futex_wait((*words)[0], 0);
+    (*words)[2].store((*words)[1]);
+  };
+  op.survivor = [&](bool completed) -> std::string {
+    return completed && (*words)[2] != 1 ? "it went on beside a partner at work" : "";
+  };
+  const CrashResult result = step_kill(op);
+  EXPECT_TRUE(result.intact()) << result;
 }
 
 TEST(Partner, TheOtherKindsOfKillPointsWorkAsWell) {
@@ -139,7 +164,10 @@ TEST(Partner, ALockThatIsHandedToTheDeadIsFound) {
   op.partner = [&](Partner& partner) {
     lock->lock();
     partner.wait_until_blocked();
-    if (lock->victim_sleeps == 0) return lock->unlock();
+    if (lock->victim_sleeps == 0) {
+      lock->unlock();
+      return;
+    }
     lock->owner = 0x7FFFFFFF;  // "yours": no pid that anybody finds dead
     lock->victim_had_it = 1;
     futex_wake(lock->owner);
