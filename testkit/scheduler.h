@@ -53,8 +53,9 @@
 // Threads: each may explore, on its own. setup() and check() run between schedules: there
 // ScheduledEnv goes to memory directly, and must not wait.
 //
-// If a process dies here: private memory only. Cost: about 1 us per change of thread and some tenths
-// of it per step: 50,000 schedules of 20 steps per second and more. Not under ThreadSanitizer.
+// If a process dies here: private memory only. Cost: about 1 us per change of thread and some
+// tenths of it per step: 50,000 schedules of 20 steps per second and more. Not under
+// ThreadSanitizer.
 
 #ifndef SLUICE_TESTKIT_SCHEDULER_H_
 #define SLUICE_TESTKIT_SCHEDULER_H_
