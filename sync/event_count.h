@@ -73,8 +73,10 @@ class BasicEventCount {
     // Relaxed: the barrier that follows is what orders this before the caller's look.
     std::uint32_t word = Env::fetch_or(word_, kWaiting, std::memory_order_relaxed) | kWaiting;
     if (!Env::heavy_barrier()) {
-      // Relaxed, as above; the bit makes every later notifier pay its own half of the barrier.
-      word = Env::fetch_or(word_, kFence, std::memory_order_relaxed) | kFence;
+      constexpr std::uint32_t kBoth = kFence | kWaiting;
+      // Relaxed, as above; `fence` makes every later notifier pay its own half of the barrier.
+      // `waiting` once more: it may have been cleared meanwhile.
+      word = Env::fetch_or(word_, kBoth, std::memory_order_relaxed) | kBoth;
       Env::fence();
     }
     return Key{word};
