@@ -8,7 +8,7 @@
    so that with 0 no wake-up is lost.
 
    Mutants: -DNOKEEP (who takes the lock clears `waiters`), -DFORGET (who gives it back clears `waiters`),
-   -DNOMARK (nobody marks a dead owner's lock). */
+   -DNOMARK (nobody marks a dead owner's lock), -DANYBODYS (a waker that woke nobody clears `waiters` whoever left it). */
 #ifndef N
 #define N 3
 #endif
@@ -25,8 +25,8 @@
 #define SLICES 0
 #endif
 
-/* The word: whose it is (0: nobody's, i + 1: thread i's), and its two bits. */
-byte owner; bool waiters, marked;
+/* The word: whose it is (0: nobody's, i + 1: thread i's), who gave it back with waiters, and its two bits. */
+byte owner, giver; bool waiters, marked;
 
 bool asleep[N], dead[N];
 byte crashes, slices;
@@ -35,8 +35,8 @@ byte crashes, slices;
 byte inside; bool dirty;
 
 #define MAYDIE if :: crashes < MAXCRASH -> crashes++; goto dying :: true fi
-#define LOOK o = owner; w = waiters; m = marked
-#define SAME (owner == o && waiters == w && marked == m)
+#define LOOK o = owner; g = giver; w = waiters; m = marked
+#define SAME (owner == o && giver == g && waiters == w && marked == m)
 
 /* Wakes any one sleeper: every order in which they may lie in the queue. */
 inline wake_one(woke) {
@@ -54,7 +54,7 @@ inline wake_one(woke) {
 }
 
 proctype Thread(byte id) {
-  byte o, round; bool w, m, slept, asked, woke, pending, within;
+  byte o, g, round; bool w, m, slept, asked, woke, pending, within;
 
 again:
   pending = true;
@@ -70,7 +70,7 @@ retry:
     MAYDIE;
     atomic {
       if
-      :: SAME -> owner = id + 1;
+      :: SAME -> owner = id + 1; giver = 0;
 #ifdef NOKEEP
         waiters = false;
 #else
@@ -126,13 +126,18 @@ got:
 #ifdef FORGET
     waiters = false;
 #endif
+    giver = (waiters -> id + 1 : 0);
     if :: !w -> goto given :: else fi
   };
   MAYDIE;
   atomic { wake_one(woke) };
   MAYDIE;
   if
-  :: !woke -> atomic { if :: owner == 0 && waiters && !marked -> waiters = false :: else fi }
+#ifdef ANYBODYS
+  :: !woke -> atomic { if :: owner == 0 && waiters && !marked -> waiters = false; giver = 0 :: else fi }
+#else
+  :: !woke -> atomic { if :: owner == 0 && giver == id + 1 && waiters && !marked -> waiters = false; giver = 0 :: else fi }
+#endif
   :: else
   fi;
 
@@ -140,7 +145,7 @@ given:
   MAYDIE;
   atomic {
     pending = false; round++;
-    o = 0; w = false; m = false; slept = false; asked = false; woke = false;
+    o = 0; g = 0; w = false; m = false; slept = false; asked = false; woke = false;
     if :: round < (id == 0 -> ROUNDS : 1) -> goto again :: else -> goto out fi
   };
 
