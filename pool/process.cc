@@ -86,24 +86,30 @@ void print_current_exception(const std::string& name) {
                static_cast<int>(getpid()), type.c_str(), text.c_str());
 }
 
+/// How often somebody is looked after whom no descriptor watches.
+constexpr std::chrono::milliseconds kLookAgain{5};
+
 /// Waits for the parent's word that it holds our pidfd; false if the parent is gone. The closing of
 /// the gate alone would not tell: a sibling that was forked meanwhile may hold a copy of it.
-bool wait_for_go(int gate, int parent) {
+bool wait_for_go(int gate, pid_t parent, int parent_pidfd) {
   std::array<struct pollfd, 2> watched = {{{.fd = gate, .events = POLLIN, .revents = 0},
-                                           {.fd = parent, .events = POLLIN, .revents = 0}}};
-  while (poll(watched.data(), watched.size(), -1) < 0) {
-    if (errno != EINTR) return false;
+                                           {.fd = parent_pidfd, .events = POLLIN, .revents = 0}}};
+  const int timeout = parent_pidfd >= 0 ? -1 : static_cast<int>(kLookAgain.count());
+  for (;;) {
+    const int n = poll(watched.data(), watched.size(), timeout);
+    if (n > 0) break;
+    if ((n < 0 && errno != EINTR) || (n == 0 && getppid() != parent)) return false;
   }
   char go = 0;
   return (watched[0].revents & POLLIN) != 0 && read(gate, &go, 1) == 1;
 }
 
 [[noreturn]] void run_child(const std::string& name, const std::function<void()>& body,
-                            std::array<UniqueFd, 2>& gate, UniqueFd& parent) {
+                            std::array<UniqueFd, 2>& gate, pid_t parent, UniqueFd& parent_pidfd) {
   gate[1].reset();
-  if (!wait_for_go(gate[0].get(), parent.get())) _exit(EXIT_FAILURE);
+  if (!wait_for_go(gate[0].get(), parent, parent_pidfd.get())) _exit(EXIT_FAILURE);
   gate[0].reset();
-  parent.reset();
+  parent_pidfd.reset();
   prctl(PR_SET_NAME, name.c_str());
   reset_signals();
   int code = EXIT_SUCCESS;
@@ -119,13 +125,23 @@ bool wait_for_go(int gate, int parent) {
   _exit(code);
 }
 
+/// None where the kernel refuses (a seccomp filter): then we look again and again.
 UniqueFd open_pidfd(pid_t pid, const std::string& name) {
   UniqueFd fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-  if (!fd) {
-    throw Error::from_errno(errno, {.tried = "watch the process \"" + name + "\"",
-                                    .hint = "Linux 5.10 or later is needed"});
+  if (!fd && errno != ENOSYS && errno != EPERM && errno != EACCES) {
+    throw Error::from_errno(errno, {.tried = "watch the process \"" + name + "\""});
   }
   return fd;
+}
+
+/// Whether a child has ended, or is not there any more.
+bool has_ended(pid_t child) {
+  siginfo_t info = {};
+  int n = 0;
+  do {
+    n = waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOHANG | WNOWAIT);
+  } while (n != 0 && errno == EINTR);
+  return n != 0 || info.si_pid == child;
 }
 
 std::array<UniqueFd, 2> make_gate() {
@@ -188,13 +204,13 @@ std::optional<int> code_of_reaped(int pidfd) {
 void Process::start(const std::function<void()>& body) {
   std::array<UniqueFd, 2> gate = make_gate();
   parent_ = getpid();
-  UniqueFd parent = open_pidfd(parent_, name_);
+  UniqueFd parent_pidfd = open_pidfd(parent_, name_);
   std::cout.flush();
   std::fflush(nullptr);
   {
     const BlockSignals blocked;
     pid_ = fork();
-    if (pid_ == 0) run_child(name_, body, gate, parent);
+    if (pid_ == 0) run_child(name_, body, gate, parent_, parent_pidfd);
   }
   if (pid_ < 0) {
     throw Error::from_errno(errno, {.tried = "start the process \"" + name_ + "\"",
@@ -242,8 +258,10 @@ void Process::check_parent(const char* what) const {
 
 bool Process::wait_ended(Deadline deadline) const {
   for (;;) {
+    if (!pidfd_ && has_ended(pid_)) return true;
     struct pollfd watched = {.fd = pidfd_.get(), .events = POLLIN, .revents = 0};
-    const int n = poll(&watched, 1, poll_timeout(deadline));
+    const Deadline slice = pidfd_ ? deadline : std::min(deadline, Deadline(kLookAgain));
+    const int n = poll(&watched, 1, poll_timeout(slice));
     if (n > 0) return true;
     if (n < 0 && errno != EINTR) {
       throw Error::from_errno(errno, {.tried = "wait for the process \"" + name_ + "\""});
@@ -257,11 +275,12 @@ void Process::collect() {
   siginfo_t info = {};
   int n = 0;
   do {
-    n = waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, WEXITED);
+    n = pidfd_ ? waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, WEXITED)
+               : waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED);
   } while (n != 0 && errno == EINTR);
   if (n == 0) {
     exit_code_ = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
-  } else {  // ECHILD: the host reaps its children itself, or has the kernel do it
+  } else if (pidfd_) {  // ECHILD: the host reaps its children itself, or has the kernel do it
     wait_released(pidfd_.get());
     exit_code_ = code_of_reaped(pidfd_.get());
   }
@@ -282,7 +301,13 @@ bool Process::alive() const {
 
 void Process::send_signal(int number) {
   check_parent("send_signal");
-  if (joined_ || syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0) == 0) return;
+  if (joined_) return;
+  // Without a pidfd the number is the child's as long as nobody else reaps it.
+  const bool gone = !pidfd_ && has_ended(pid_);
+  const long sent = pidfd_ ? syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0)
+                    : gone ? 0
+                           : ::kill(pid_, number);
+  if (sent == 0) return;
   if (errno != ESRCH) {
     throw Error::from_errno(
         errno, {.tried = "send signal " + std::to_string(number) + " to \"" + name_ + "\""});

@@ -26,7 +26,7 @@
 // fork(2): locks that other threads held stay locked there. No lock of sluice is among them.
 //
 // If a process dies here: the child waits, before it runs anything, until the parent has opened its
-// pidfd; if the parent dies first the child ends. A parent killed later leaves the child running.
+// pidfd, if it can; if the parent dies first the child ends. A parent killed later leaves the child running.
 // A child killed at any time is reported by its signal.
 //
 // Cost: one fork, about six further system calls; join() two.
@@ -78,7 +78,8 @@ class Process {
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
-  /// A pidfd: readable when the child has ended, for poll(2) and epoll(7). Stays this object's.
+  /// A pidfd: readable when the child has ended, for poll(2) and epoll(7). Stays this object's. -1
+  /// where the kernel refuses pidfd_open(2); join() and alive() then look every 5 ms.
   [[nodiscard]] int sentinel() const noexcept { return pidfd_.get(); }
 
   /// SIGTERM and SIGKILL. Nothing happens if the child has ended.
