@@ -37,7 +37,6 @@
 #include "sluice/sync/mutex.h"
 #include "sluice/sync/participant.h"
 #include "sluice/sync/status.h"
-#include "sluice/testkit/crash.h"
 #include "sluice/testkit/shared_area.h"
 #include "sluice/tests/support/child_party.h"
 #include "sluice/tests/support/own_domain.h"
