@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <iostream>
 #include <string>
 
@@ -18,13 +19,15 @@ namespace sluice::tests {
 using testkit::KillAt;
 
 /// Kills at every point, however many are broken, and prints the row. In the profile that the
-/// environment names: bazel test //:crash_full is the full one.
+/// environment names: bazel test //:crash_full is the full one. `second_deaths` for each kill
+/// point.
 inline testkit::CrashResult kill_everywhere(const testkit::CrashOperation& operation,
-                                            testkit::CrashMode mode, KillAt kill_at) {
+                                            testkit::CrashMode mode, KillAt kill_at,
+                                            std::uint64_t second_deaths) {
   testkit::CrashOptions options{
       .mode = mode, .profile = testkit::profile_from_environment(), .kill_at = kill_at};
   options.stop_after_broken = options.max_kill_points;
-  options.second_deaths = 8;
+  options.second_deaths = second_deaths;
   testkit::CrashResult result = step_kill(operation, options);
   std::cout << "[    KILLS ] " << result << std::endl;
   return result;
@@ -34,7 +37,7 @@ inline testkit::CrashResult kill_everywhere(const testkit::CrashOperation& opera
 inline void expect_intact(const testkit::CrashOperation& operation,
                           KillAt kill_at = KillAt::each_instruction) {
   for (const testkit::CrashMode mode : modes_of(operation)) {
-    const testkit::CrashResult result = kill_everywhere(operation, mode, kill_at);
+    const testkit::CrashResult result = kill_everywhere(operation, mode, kill_at, 4);
     if (result.refused) GTEST_SKIP() << result.error;
     EXPECT_TRUE(result.intact()) << result;
   }
@@ -45,7 +48,7 @@ inline void expect_intact(const testkit::CrashOperation& operation,
 inline void expect_found(const testkit::CrashOperation& operation, const std::string& reason,
                          KillAt kill_at = KillAt::each_instruction) {
   for (const testkit::CrashMode mode : modes_of(operation)) {
-    const testkit::CrashResult result = kill_everywhere(operation, mode, kill_at);
+    const testkit::CrashResult result = kill_everywhere(operation, mode, kill_at, 16);
     if (result.refused) GTEST_SKIP() << result.error;
     EXPECT_TRUE(result.completed) << result;
     if (result.broken == 0) continue;
