@@ -303,9 +303,8 @@ void Process::send_signal(int number) {
   check_parent("send_signal");
   if (joined_) return;
   // Without a pidfd the number is the child's as long as nobody else reaps it.
-  const bool gone = !pidfd_ && has_ended(pid_);
+  if (!pidfd_ && has_ended(pid_)) return;
   const long sent = pidfd_ ? syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0)
-                    : gone ? 0
                            : ::kill(pid_, number);
   if (sent == 0) return;
   if (errno != ESRCH) {

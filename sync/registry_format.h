@@ -27,7 +27,7 @@ inline constexpr off_t kLiveBase = off_t{1} << 40;
 inline constexpr off_t kLiveBytes = off_t{1} << 32;
 
 /// Whether a counter of this value has no number left to give.
-inline constexpr bool is_used_up(std::uint32_t next) noexcept {
+constexpr bool is_used_up(std::uint32_t next) noexcept {
   return next == 0 || next == 0xffffffff;
 }
 

@@ -28,7 +28,7 @@ namespace sluice::internal {
 namespace {
 
 constexpr std::size_t kPage = 4096;
-constexpr std::size_t kStackBytes = 256 * 1024;
+constexpr std::size_t kStackBytes = 64 * kPage;
 
 }  // namespace
 
@@ -68,6 +68,7 @@ Fiber::~Fiber() {
 
 void Fiber::enter(unsigned int high, unsigned int low) noexcept {
   const std::uintptr_t self = std::uintptr_t{high} << 32 | low;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): makecontext(3) hands over nothing but ints
   reinterpret_cast<Fiber*>(self)->run();
 }
 

@@ -129,7 +129,7 @@ class Explorer final : public internal::Chooser {
   bool may_die() const;
   [[noreturn]] void die();
   [[noreturn]] void stop();
-  [[noreturn]] void unreachable();
+  [[noreturn]] static void unreachable();
 
   // Choices and the trace.
   std::size_t decide(Choice what, std::size_t n);

@@ -62,7 +62,7 @@ WeakMemory::Entry& WeakMemory::entry(std::size_t location, std::uint32_t index) 
   return locations_[location].ring[index % history_];
 }
 
-std::uint32_t WeakMemory::at(const View& view, std::size_t index) const {
+std::uint32_t WeakMemory::at(const View& view, std::size_t index) {
   return index < view.size() ? view[index] : 0;
 }
 

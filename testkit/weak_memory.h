@@ -104,7 +104,7 @@ class WeakMemory {
   void saw(unsigned thread, std::size_t location, std::uint32_t index, std::memory_order order);
   void append(unsigned thread, std::size_t location, WordAt word, std::uint64_t value,
               std::memory_order order, bool continues);
-  [[nodiscard]] std::uint32_t at(const View& view, std::size_t index) const;
+  [[nodiscard]] static std::uint32_t at(const View& view, std::size_t index);
   static void raise(View& view, std::size_t index, std::uint32_t value);
   static void join(View& into, const View& from, std::size_t first = 0);
   [[nodiscard]] bool happened(unsigned thread, std::uint32_t other, std::uint32_t clock) const;

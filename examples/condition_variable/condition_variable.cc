@@ -22,27 +22,26 @@ struct Office {
   sluice::ConditionVariable changed;
   int jobs, done;
   bool closed;
-};
 
-void work(Office& office) {
-  std::unique_lock hold(office.mutex);
-  for (;;) {
-    const auto awaited = [&] { return office.jobs > 0 || office.closed; };
-    if (office.changed.wait(hold, awaited) != sluice::Status::ok || office.jobs == 0) return;
-    --office.jobs;
-    ++office.done;
-    office.changed.notify_all();
+  void work() {
+    std::unique_lock hold(mutex);
+    const auto awaited = [this] { return jobs > 0 || closed; };
+    while (changed.wait(hold, awaited) == sluice::Status::ok && jobs > 0) {
+      --jobs;
+      ++done;
+      changed.notify_all();
+    }
   }
-}
+};
 
 int main() {
   void* memory =
       mmap(nullptr, sizeof(Office), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return EXIT_FAILURE;
   Office& office = *new (memory) Office{};
-
   std::vector<sluice::Process> workers;
-  for (int i = 0; i < 3; ++i) workers.emplace_back("worker", [&] { work(office); });
+  workers.reserve(3);
+  for (int i = 0; i < 3; ++i) workers.emplace_back("worker", [&] { office.work(); });
   std::unique_lock hold(office.mutex);
   for (int job = 0; job < 300; ++job) {
     if (job == 100) workers[0].kill();

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The crash harness, pointed at an operation of one's own: two words are published in shared
-// memory, and whoever looks must see both or none. It is killed wherever that makes a difference;
-// and so is the same with a bug, which must be found.
+// memory, and whoever looks must see both or none. So is the same with a bug, which must be found.
 
 #include "sluice/testkit/crash.h"
 
@@ -32,8 +31,9 @@ struct Quote {
   }
 };
 
-static testkit::CrashResult kill_everywhere(testkit::SharedArea<Quote>& quote,
-                                            std::function<void()> operation) {
+namespace {
+testkit::CrashResult kill_everywhere(testkit::SharedArea<Quote>& quote,
+                                     std::function<void()> operation) {
   testkit::CrashOperation op{.name = "publish a quote"};
   op.shared = {quote.bytes()};
   op.setup = [&] { quote.reset(); };
@@ -48,6 +48,7 @@ static testkit::CrashResult kill_everywhere(testkit::SharedArea<Quote>& quote,
   std::cout << result << '\n';
   return result;
 }
+}  // namespace
 
 TEST(Quote, IsWholeOrNotThere) {
   testkit::SharedArea<Quote> quote;

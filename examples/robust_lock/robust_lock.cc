@@ -48,7 +48,8 @@ int main() {
     told = true;  // and the lock is not held
   }
   bank.mutex.lock([&] { bank.repair(); });
-  const long left = bank.left, right = bank.right;
+  const long left = bank.left;
+  const long right = bank.right;
   bank.mutex.unlock();
   std::cout << "clerk ended with " << clerk.exit_code().value_or(0) << '\n'
             << (told ? "the next one was told\n" : "nobody was told\n") << left << " + " << right
