@@ -26,8 +26,8 @@
 // fork(2): locks that other threads held stay locked there. No lock of sluice is among them.
 //
 // If a process dies here: the child waits, before it runs anything, until the parent has opened its
-// pidfd, if it can; if the parent dies first the child ends. A parent killed later leaves the child running.
-// A child killed at any time is reported by its signal.
+// pidfd, if it can; if the parent dies first the child ends. A parent killed later leaves the child
+// running. A child killed at any time is reported by its signal.
 //
 // Cost: one fork, about six further system calls; join() two.
 

@@ -27,9 +27,7 @@ inline constexpr off_t kLiveBase = off_t{1} << 40;
 inline constexpr off_t kLiveBytes = off_t{1} << 32;
 
 /// Whether a counter of this value has no number left to give.
-constexpr bool is_used_up(std::uint32_t next) noexcept {
-  return next == 0 || next == 0xffffffff;
-}
+constexpr bool is_used_up(std::uint32_t next) noexcept { return next == 0 || next == 0xffffffff; }
 
 inline constexpr off_t kRecordsOffset = 4096;
 inline constexpr off_t kRecords = 4096;
