@@ -118,6 +118,7 @@ TEST_F(EventCountCost, SlicesGrow) {
   EXPECT_EQ(event_.await(300ms, [] { return false; }, kHopeful), Status::timeout);
   EXPECT_LE(CountingEnv::waits, 7) << "10 + 20 + 40 + 80 + 80 + 70";
   EXPECT_GE(CountingEnv::waits, 5);
+  EXPECT_EQ(CountingEnv::barriers, 1) << "nobody has notified: the first announcement stands";
 }
 
 TEST_F(EventCountCost, AWaiterThatWentAwayCostsOneNeedlessWakeAndNoMore) {
