@@ -10,8 +10,11 @@
 // Lifetime. The bytes of a fresh mapping are zero and hold no object. attach_object() returns a
 // pointer to an object of an implicit-lifetime type: mmap(2) is taken to create implicitly, as
 // operator new does ([intro.object]), the objects that give the program defined behaviour, and
-// std::launder yields the pointer to it. C++23 spells this std::start_lifetime_as. Nobody destroys
-// such an object: its destructor is trivial and its storage goes with the mapping.
+// std::launder yields the pointer to it. C++23 spells this std::start_lifetime_as. A type with
+// Words of its own is one step beyond: it has a default constructor, so that a local one starts as
+// zeroes like a mapped one; over the bytes of a mapping that constructor would change nothing, and
+// is left out. Nobody destroys such an object: its destructor is trivial and its storage goes with
+// the mapping.
 //
 // If a process dies here: a Word is written by single atomic operations, so it holds the old value
 // or the new one; which of the two a crash may leave is said beside each Word.
@@ -38,7 +41,7 @@ struct Word {
   Word& operator=(const Word&) = delete;
 
   /// Never touched by name outside the environment.
-  alignas(std::atomic_ref<T>::required_alignment) T raw;
+  alignas(std::atomic_ref<T>::required_alignment) T raw = 0;
 
   static_assert(std::atomic_ref<T>::is_always_lock_free);
 };
@@ -48,10 +51,10 @@ static_assert(std::is_standard_layout_v<Word<std::uint64_t>>);
 static_assert(std::is_trivially_destructible_v<Word<std::uint64_t>>);
 
 /// A type whose objects may lie in a mapping: layout fixed by the standard, nothing to run at the
-/// end, and an implicit lifetime (an aggregate, or a trivial constructor).
+/// end, and nothing at the beginning but zeroing.
 template <class T>
 concept Mappable = std::is_standard_layout_v<T> && std::is_trivially_destructible_v<T> &&
-                   (std::is_aggregate_v<T> || std::is_trivially_default_constructible_v<T>);
+                   (std::is_aggregate_v<T> || std::is_nothrow_default_constructible_v<T>);
 
 /// The T, or the first of `count` consecutive Ts, at the start of `memory`; nullptr if it is too
 /// small or not aligned for T. The only reinterpret_cast of the tree that makes an object.

@@ -7,6 +7,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <new>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -35,6 +36,14 @@ struct WithVirtual {
 static_assert(Mappable<Control> && Mappable<Word<std::uint32_t>> && Mappable<std::uint64_t>);
 static_assert(!Mappable<WithDestructor> && !Mappable<WithVirtual> && !Mappable<std::string>);
 static_assert(!std::is_copy_constructible_v<Word<int>> && !std::is_copy_assignable_v<Word<int>>);
+
+TEST(Word, StartsAsZeroWithoutBeingAsked) {
+  alignas(8) std::array<std::byte, sizeof(Control)> memory;
+  memory.fill(std::byte{0xff});
+  auto* const control = new (memory.data()) Control;  // not Control(): as a local variable is made
+  EXPECT_EQ(RealEnv::load(control->a, std::memory_order_relaxed), 0U);  // relaxed: one thread
+  EXPECT_EQ(RealEnv::load(control->b, std::memory_order_relaxed), 0U);  // as above
+}
 
 TEST(AttachObject, GivesTheObjectAtTheStartOfTheMemory) {
   alignas(64) std::array<std::byte, 64> memory = {};
