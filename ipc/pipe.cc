@@ -417,7 +417,21 @@ Status Receiver::peek(ByteRing::Record& record) noexcept {
   return Status::ok;
 }
 
+Receiver& Receiver::operator=(Receiver&& other) noexcept {
+  if (this == &other) return *this;
+  descriptor_.reset();  // while the memory of the words it watches is there
+  PipeEnd::operator=(std::move(other));
+  descriptor_ = std::move(other.descriptor_);
+  return *this;
+}
+
 Status Receiver::try_for_message(ByteRing::Record& record) {
+  const Status status = look_for_message(record);
+  if (status == Status::empty) rearm_descriptor();
+  return status;
+}
+
+Status Receiver::look_for_message(ByteRing::Record& record) {
   if (!is_mine()) [[unlikely]] {
     if (const Status s = claim(); s != Status::ok) return s;
   }
@@ -450,7 +464,9 @@ Status Receiver::wait_for_message(ByteRing::Record& record, Deadline deadline) {
       channel_->control().data.await(deadline, ready, [&] { return peer_status(); });
   if (closed()) return Status::closed;
   if (waited == Status::ok) return status;
-  return waited == Status::timeout ? waited : ended_or(waited, waited);
+  if (waited != Status::timeout) return ended_or(waited, waited);
+  rearm_descriptor();
+  return waited;
 }
 
 void Receiver::release() noexcept {
@@ -492,6 +508,36 @@ RecvResult Receiver::recv_into(std::span<std::byte> room, Deadline deadline) {
   std::copy(record.payload.begin(), record.payload.end(), room.begin());
   release();
   return {Status::ok, record.payload.size()};
+}
+
+Status Receiver::look(void* receiver, WaitHandle::Look how) {
+  auto& self = *static_cast<Receiver*>(receiver);
+  if (self.closed()) return Status::closed;
+  const Call call(self);
+  ByteRing::Record record;
+  // With `thorough` the peer is asked now, not only every so often.
+  if (how == WaitHandle::Look::thorough) self.fruitless_ = kLooks - 1;
+  return self.look_for_message(record) == Status::empty ? Status::empty : Status::ok;
+}
+
+UniqueFd Receiver::peer_pidfd(void* receiver) {
+  const auto peer = static_cast<Receiver*>(receiver)->channel_->end(PipeSide::sender);
+  return peer.state == EndState::open ? participant::open_pidfd(peer.tag) : UniqueFd();
+}
+
+WaitHandle Receiver::wait_handle() {
+  if (channel_ == nullptr) {
+    throw Error(Status::closed, {.tried = "wait for a receiver that was moved from"});
+  }
+  static constexpr WaitHandle::Operations kOperations = {look, peer_pidfd};
+  return {this, kOperations, channel_->control().data};
+}
+
+int Receiver::descriptor() {
+  if (descriptor_ == nullptr || !descriptor_->is_of_this_process()) {
+    descriptor_ = std::make_unique<internal::ReadyDescriptor>();
+  }
+  return descriptor_->get();
 }
 
 bool Receiver::poll(Deadline deadline) {

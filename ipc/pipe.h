@@ -68,7 +68,9 @@
 #include <vector>
 
 #include "sluice/ipc/fingerprint.h"
+#include "sluice/ipc/ready_descriptor.h"
 #include "sluice/ipc/stamp.h"
+#include "sluice/ipc/wait_handle.h"
 #include "sluice/lockfree/byte_ring.h"
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/participant.h"
@@ -245,6 +247,10 @@ class Receiver : public internal::PipeEnd {
                                  Lifetime lifetime = Lifetime::while_used);
   static Receiver from_fd(UniqueFd fd);
 
+  Receiver(Receiver&&) noexcept = default;
+  Receiver& operator=(Receiver&& other) noexcept;
+  ~Receiver() = default;
+
   /// Receives the next message into `message`, which is resized. Waits until the deadline.
   Status recv(std::vector<std::byte>& message, Deadline deadline = Deadline::never()) {
     return wait_and_take(message, deadline);
@@ -287,6 +293,14 @@ class Receiver : public internal::PipeEnd {
   /// Drops the next message: ok, or empty.
   Status skip();
 
+  /// For wait_any() and event loops: ready when a recv() would return at once. Refers to this
+  /// object, which must stay where it is.
+  [[nodiscard]] WaitHandle wait_handle();
+
+  /// For poll(2) and epoll(7) in this process: readable once a recv() may return at once, until a
+  /// try_recv(), or a recv() or poll() with a deadline, has found nothing. Stays this object's.
+  [[nodiscard]] int descriptor();
+
  private:
   friend struct Pipe;
   friend class internal::PipeEnd;
@@ -318,6 +332,15 @@ class Receiver : public internal::PipeEnd {
     return take(found, record, room);
   }
 
+  static Status look(void* receiver, WaitHandle::Look how);
+  static UniqueFd peer_pidfd(void* receiver);
+  Status look_for_message(ByteRing::Record& record);
+  /// For a call that found nothing.
+  void rearm_descriptor() {
+    if (descriptor_ != nullptr) [[unlikely]]
+      descriptor_->rearm(wait_handle());
+  }
+
   Status peek(ByteRing::Record& record) noexcept;
   Status try_for_message(ByteRing::Record& record);
   Status wait_for_message(ByteRing::Record& record, Deadline deadline);
@@ -326,6 +349,8 @@ class Receiver : public internal::PipeEnd {
   Status take(Status found, const ByteRing::Record& record, ValueRoom room);
   void release() noexcept;
   static void throw_unless_ended(Status status);
+
+  std::unique_ptr<internal::ReadyDescriptor> descriptor_;
 };
 
 /// Both ends of a new pipe, for structured bindings.

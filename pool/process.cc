@@ -313,6 +313,15 @@ void Process::send_signal(int number) {
   }
 }
 
+WaitHandle Process::wait_handle() const {
+  if (!pidfd_) {
+    throw Error::from_errno(ENOSYS, {.tried = "wait for process " + name_ + " among others",
+                                     .expected = "a kernel that grants pidfd_open(2)",
+                                     .hint = "join() works without"});
+  }
+  return WaitHandle(pidfd_.get());
+}
+
 void Process::terminate() { send_signal(SIGTERM); }
 void Process::kill() { send_signal(SIGKILL); }
 

@@ -42,6 +42,7 @@
 #include <optional>
 #include <string>
 
+#include "sluice/ipc/wait_handle.h"
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/unique_fd.h"
 
@@ -81,6 +82,9 @@ class Process {
   /// A pidfd: readable when the child has ended, for poll(2) and epoll(7). Stays this object's. -1
   /// where the kernel refuses pidfd_open(2); join() and alive() then look every 5 ms.
   [[nodiscard]] int sentinel() const noexcept { return pidfd_.get(); }
+
+  /// For wait_any(): ready when the child has ended. Throws Error where there is no sentinel.
+  [[nodiscard]] WaitHandle wait_handle() const;
 
   /// SIGTERM and SIGKILL. Nothing happens if the child has ended.
   void terminate();

@@ -41,7 +41,9 @@
 #define SLUICE_SYNC_EVENT_COUNT_H_
 
 #include <climits>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <type_traits>
 
 #include "sluice/sync/deadline.h"
@@ -70,17 +72,37 @@ class BasicEventCount {
 
   /// Announces a waiter. Look at the condition after this call and before sleep().
   [[nodiscard]] Key announce() noexcept {
-    // Relaxed: the barrier that follows is what orders this before the caller's look.
-    std::uint32_t word = Env::fetch_or(word_, kWaiting, std::memory_order_relaxed) | kWaiting;
-    if (!Env::heavy_barrier()) {
-      constexpr std::uint32_t kBoth = kFence | kWaiting;
+    BasicEventCount* const self = this;
+    Key key{};
+    announce_all({&self, 1}, {&key, 1});
+    return key;
+  }
+
+  /// What announce() does, for many at the cost of one barrier.
+  static void announce_all(std::span<BasicEventCount* const> events, std::span<Key> keys) noexcept {
+    for (std::size_t i = 0; i < events.size(); ++i) {
+      // Relaxed: the barrier that follows is what orders this before the caller's look.
+      keys[i] =
+          Key{Env::fetch_or(events[i]->word_, kWaiting, std::memory_order_relaxed) | kWaiting};
+    }
+    if (Env::heavy_barrier()) return;
+    constexpr std::uint32_t kBoth = kFence | kWaiting;
+    for (std::size_t i = 0; i < events.size(); ++i) {
       // Relaxed, as above; `fence` makes every later notifier pay its own half of the barrier.
       // `waiting` once more: it may have been cleared meanwhile.
-      word = Env::fetch_or(word_, kBoth, std::memory_order_relaxed) | kBoth;
-      Env::fence();
+      keys[i] = Key{Env::fetch_or(events[i]->word_, kBoth, std::memory_order_relaxed) | kBoth};
     }
-    return Key{word};
+    Env::fence();
   }
+
+  /// Whether nobody has notified since `key`: then that announcement still stands.
+  [[nodiscard]] bool stands(Key key) const noexcept {
+    // Relaxed: if this load is behind the times, the futex is not.
+    return Env::load(word_, std::memory_order_relaxed) == static_cast<std::uint32_t>(key);
+  }
+
+  /// For who sleeps by other means than sleep(): the futex word.
+  [[nodiscard]] internal::Word<std::uint32_t>& word() noexcept { return word_; }
 
   /// Sleeps until notified since `key`, at most until `until`; may return early.
   void sleep(Key key, Deadline::TimePoint until) noexcept {
@@ -112,10 +134,7 @@ class BasicEventCount {
             if (ready()) return Status::ok;
           }
           sleep(key, patience.slice_end());
-          // Relaxed: an unchanged word says that the announcement still stands; if this load is
-          // behind the times, the futex is not.
-          announced =
-              Env::load(word_, std::memory_order_relaxed) == static_cast<std::uint32_t>(key);
+          announced = stands(key);
           break;
         case internal::Patience::give_up:
           return ready() ? Status::ok : Status::timeout;

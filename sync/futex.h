@@ -15,7 +15,10 @@
 #ifndef SLUICE_SYNC_FUTEX_H_
 #define SLUICE_SYNC_FUTEX_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <span>
 
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/word.h"
@@ -35,6 +38,26 @@ FutexWait futex_wait(Word<std::uint32_t>& word, std::uint32_t expected,
 
 /// Wakes at most `count` sleepers and returns how many were woken.
 int futex_wake(Word<std::uint32_t>& word, int count) noexcept;
+
+/// One of many words to sleep on.
+struct WatchedWord {
+  Word<std::uint32_t>* word;
+  std::uint32_t expected;
+};
+
+/// The most words that one thread can sleep on: FUTEX_WAITV_MAX of futex_waitv(2).
+inline constexpr std::size_t kMostWatchedWords = 128;
+
+/// How a sleep on many words ended.
+struct FutexWaitMany {
+  FutexWait how;
+  std::size_t index = 0;  ///< if it was woken: by which word
+};
+
+/// Sleeps while all of `words`, at most kMostWatchedWords, hold what is expected. Empty, at once,
+/// where the kernel has no futex_waitv(2), which came with Linux 5.16.
+std::optional<FutexWaitMany> futex_wait_many(std::span<const WatchedWord> words,
+                                             Deadline::TimePoint until) noexcept;
 
 /// The same on the low half of a 64-bit word: the half that the kernel's robust futexes know.
 FutexWait futex_wait(Word<std::uint64_t>& word, std::uint32_t expected,

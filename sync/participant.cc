@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -14,6 +15,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <fstream>
 #include <mutex>
 #include <ostream>
@@ -323,6 +325,18 @@ std::optional<Record> describe(Domain& domain, Tag tag) {
   return Record{tag, bytes.pid,
                 std::string(bytes.name.data(), strnlen(bytes.name.data(), bytes.name.size())),
                 bytes.left_tag == tag};
+}
+
+UniqueFd open_pidfd(Tag tag) noexcept {
+  try {
+    const auto record = describe(Domain::current(), tag);
+    if (!record || record->pid <= 0) return UniqueFd();
+    UniqueFd fd(static_cast<int>(syscall(SYS_pidfd_open, record->pid, 0)));
+    // Alive after the descriptor was opened: the number was not another process's by then.
+    return probe(tag) == Liveness::alive ? std::move(fd) : UniqueFd();
+  } catch (const std::exception&) {  // the records can't be read
+    return UniqueFd();
+  }
 }
 
 std::string to_text(Tag tag) {

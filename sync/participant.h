@@ -39,6 +39,7 @@
 
 #include "sluice/sync/domain.h"
 #include "sluice/sync/process_state.h"
+#include "sluice/sync/unique_fd.h"
 
 namespace sluice {
 
@@ -100,6 +101,10 @@ struct Record {
 
 /// The record of `tag`; empty if a later tag has overwritten it.
 [[nodiscard]] std::optional<Record> describe(Domain& domain, Tag tag);
+
+/// A pidfd of a living participant's process, to be woken by its death; empty if there is none to
+/// be had. It may be another process's, of another pid namespace: when it is readable, ask probe().
+[[nodiscard]] UniqueFd open_pidfd(Tag tag) noexcept;
 
 /// For people: "participant 7 (pid 4711, parser)", or as much of it as is known in this domain.
 [[nodiscard]] std::string to_text(Tag tag);
