@@ -180,10 +180,11 @@ class BasicMutex {
     // Relaxed: as in take().
     const std::uint32_t found = Env::load(incarnation_, std::memory_order_relaxed);
     if (found != 0 && found != incarnation) {
-      // Relaxed, three times: the caller vouches that nobody else looks. In this order, since a
-      // free lock of another registry is refused, and so can be reset again.
-      Env::store(word_, Word::kFree, std::memory_order_relaxed);
-      Env::store(incarnation_, incarnation, std::memory_order_relaxed);    // as above
+      // Release: who takes the lock then sees what the caller has written before. In this order,
+      // since a free lock of another registry is refused, and so can be reset again.
+      Env::store(word_, Word::kFree, std::memory_order_release);
+      // Relaxed, twice: the caller vouches that nobody else looks.
+      Env::store(incarnation_, incarnation, std::memory_order_relaxed);
       Env::store(died_, participant::kNobody, std::memory_order_relaxed);  // as above
       Env::futex_wake(word_, INT_MAX);
       return Status::ok;
@@ -415,8 +416,9 @@ class BasicMutex {
     for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
       const bool held = Word::is_held(word) && word != Word::kDestroyed;
       if (held && Env::probe(Word::tag_of(word)) != Liveness::dead) return Status::busy;
-      // Acquire: the caller goes on with what the lock protected.
-      if (!Env::cas(word_, word, end, std::memory_order_acquire)) continue;
+      // Acquire: the caller goes on with what the lock protected. Release: who takes the lock after
+      // a reset() sees what the dead, and the caller before it, have written.
+      if (!Env::cas(word_, word, end, std::memory_order_acq_rel)) continue;
       Env::store(died_, participant::kNobody, std::memory_order_relaxed);  // relaxed: for people
       Env::futex_wake(word_, INT_MAX);
       return Status::ok;

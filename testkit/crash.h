@@ -19,12 +19,13 @@
 //   EXPECT_TRUE(step_kill(publish).intact());
 //
 // How it works. One victim is stepped through the whole operation, under ptrace, to find its kill
-// points. Then, for n = 1, 2, ...: setup() runs in the caller; a forked victim runs prepare() at
-// full speed and steps to the n-th kill point of operation(), and is killed; a second, fresh child
-// runs survivor() within a time limit. The last n is the one at which operation() had returned:
-// survivor(true) then checks everything that was acknowledged. What the victim does before
-// operation() and after it is no kill point. What only the victim knows (which item it popped, say)
-// it writes into a SharedArea of the user's, which belongs to `shared` like the rest.
+// points. Then, for n = 1, 2, ...: setup() runs in the caller; a new victim is forked, runs
+// prepare() at full speed, is stepped from the start of operation() to the n-th kill point, and is
+// killed; a second, fresh child runs survivor() within a time limit. The last n is the one at which
+// operation() had returned: survivor(true) then checks everything that was acknowledged. What the
+// victim does before operation() and after it is no kill point. What only the victim knows (which
+// item it popped, say) it writes into a SharedArea of the user's, which belongs to `shared` like
+// the rest.
 //
 // Kill points. Two places with the same shared bytes and the same robust-list head are the same
 // crash. So the quick profile kills where these have changed, on both sides of each system call,
@@ -48,9 +49,11 @@
 // Waiting. An operation that waits for somebody takes a partner, which is forked before the victim
 // and lives beside it (testkit/partner.h): it holds the lock, say, and is told when the victim
 // sleeps in a system call. That sleep is a kill point, too. Once the victim is dead the partner has
-// survivor_limit to end, and only then the survivor comes. An operation that is to wait for ever
-// says may_block, and is killed at each point up to that sleep, and in it; without either, one that
-// blocks is an error. A sleep that ends by itself within blocked_after is none.
+// survivor_limit to end, and only then who recovers and the survivor come; whoever is to sleep on
+// through a second death is a process that setup() starts, and ends the next time. An operation
+// that is to wait for ever says may_block, and is killed at each point up to that sleep, and in it;
+// without either, one that blocks is an error. A sleep that ends by itself within blocked_after is
+// none.
 //
 // Units: kill points and steps are counts; a step is an instruction (an interrupted string
 // instruction counts once per repetition) or one side of a system call; limits are
@@ -73,11 +76,16 @@
 // is ever made. When step_kill returns or throws, no child, zombie, descriptor or mapping of its
 // own is left.
 //
-// Cost: a step takes some 5 microseconds, and a little more with many shared bytes, which are
-// compared after each; a kill point costs two or three forks and the steps up to it. 100
-// instructions take some tens of milliseconds, and some hundreds in the full profile; that grows
-// with their square. So: small payloads, -O2, and linked with -Wl,-z,now, since each symbol bound
-// lazily inside operation() adds about a thousand instructions.
+// Cost: a step takes some 35 to 70 microseconds on a virtual machine with two CPUs, and several
+// times that where others want them as well; nearly all of it goes to the two changes of process,
+// and a little to many shared bytes, which are compared after each. A kill point costs two forks,
+// one more each for a partner, for who interferes and for who recovers, and the steps up to it; a
+// second death costs all of that anew, and its own steps. An operation of 100 instructions and
+// some eight kill points takes some tens of milliseconds in the quick profile; some ten times that
+// with second deaths, or in the full profile, where it grows with the square of the instructions.
+// So: small payloads, -O2, what a process does for the first time (attach, allocate) in prepare(),
+// and linked with -Wl,-z,now, since each symbol bound lazily inside operation() adds about a
+// thousand instructions.
 
 #ifndef SLUICE_TESTKIT_CRASH_H_
 #define SLUICE_TESTKIT_CRASH_H_

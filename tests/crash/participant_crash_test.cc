@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Taking a tag, and creating the domain in which it is taken, killed before and after each system
-// call. That is every point that matters: both work on files and locks alone, and what a process
-// writes into its own memory in between dies with it.
+// Attaching, and creating the domain to which a process attaches, killed before and after each
+// system call. That is every point that matters: both work on files and locks, and the one word
+// that is written in between, the registry's counter, lies between two calls. What a process writes
+// into its own memory dies with it.
+//
+// Beside the frozen victim, another process does the same; after it, another is killed while it
+// does. Attaching asks for the kernel's help with locks, and so is tried without it as well;
+// creating a domain asks for none.
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -13,12 +18,14 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -27,10 +34,14 @@
 #include "sluice/sync/file_hold.h"
 #include "sluice/sync/participant.h"
 #include "sluice/sync/registry_format.h"
+#include "sluice/sync/thread_state.h"
 #include "sluice/sync/unique_fd.h"
 #include "sluice/testkit/crash.h"
+#include "sluice/testkit/shared_area.h"
+#include "sluice/tests/crash/help.h"
 #include "sluice/tests/crash/kill_table.h"
 #include "sluice/tests/support/leftovers.h"
+#include "sluice/tests/support/no_kernel_help.h"
 
 namespace sluice::tests {
 namespace {
@@ -84,6 +95,11 @@ class Witness {
 /// This process never attaches: the victims and the survivors do all of it, from the start.
 class TagCrash : public testing::Test {
  protected:
+  /// Who took a tag and used it, each once: so no two may have the same.
+  struct Taken {
+    std::atomic<Tag> by_victim, by_others;
+  };
+
   /// The registry's counter: the tag that the next participant gets.
   static Tag next_tag() {
     const UniqueFd registry(open((own_domain() + "/registry-v1").c_str(), O_RDONLY | O_CLOEXEC));
@@ -94,43 +110,71 @@ class TagCrash : public testing::Test {
     return next;
   }
 
-  CrashOperation taking(std::string name, std::function<void()> operation) {
-    CrashOperation op{.name = std::move(name)};
+  using TakeATag = std::function<void(std::atomic<Tag>& taken)>;
+
+  CrashOperation taking(const std::string& name, Help help, TakeATag take) {
+    CrashOperation op{.name = name + in_words(help)};
     op.setup = [this] {
       next_ = next_tag();
-      *acknowledged_ = participant::kNobody;
+      taken_.reset();
     };
-    op.operation = std::move(operation);
+    op.prepare = [help] {
+      if (help == Help::none) refuse_kernel_help();
+    };
+    op.operation = [this, take] { take(taken_->by_victim); };
+    op.interfere = [this, take] {
+      take(taken_->by_others);
+      // The victim is frozen, not dead.
+      if (!is_unused(taken_->by_victim) && probe(taken_->by_victim) != Liveness::alive) {
+        throw std::logic_error("a frozen participant is not alive");
+      }
+    };
+    op.prepare_recovery = op.prepare;
+    op.recover = [this, take] { take(taken_->by_others); };
     op.survivor = [this](bool completed) { return judge(completed); };
     return op;
   }
 
+  static bool is_unused(Tag tag) { return tag == participant::kNobody; }
+  static Liveness probe(Tag tag) { return participant::probe(tag); }
+
   std::string judge(bool completed) const {
-    const Tag dead = *acknowledged_;
+    const Tag dead = taken_->by_victim;
+    const Tag other = taken_->by_others;
     const Tag mine = participant::self();
     if (mine == witness_.tag()) return "a living participant's tag was given out again";
-    if (mine == dead) return "the tag that the dead had taken was given out again";
-    if (mine != next_ && mine != next_ + 1) return "more than one number was lost";
+    if (mine == dead || mine == other || (dead == other && !is_unused(dead))) {
+      return "the tag that the dead had taken was given out again";
+    }
+    if (mine < next_ || mine > next_ + 2) return "more than one number of each was lost";
     if (completed && (dead != next_ || mine == next_)) return "the tag taken was not the next one";
-    if (participant::probe(witness_.tag()) != Liveness::alive) return "the living is not alive";
-    if (participant::probe(mine) != Liveness::alive) return "the survivor is not alive";
-    if (mine != next_ && participant::probe(next_) != Liveness::dead) return "the dead is not dead";
+    if (probe(witness_.tag()) != Liveness::alive) return "the living is not alive";
+    if (probe(mine) != Liveness::alive) return "the survivor is not alive";
+    for (Tag tag = next_; tag != mine; ++tag) {
+      if (probe(tag) != Liveness::dead) return "the dead is not dead";
+    }
     const auto record = participant::describe(Domain::current(), mine);
     return record && record->pid == getpid() ? "" : "the survivor's record is not its own";
   }
 
   Witness witness_;
   Tag next_ = participant::kNobody;
-  SharedArea<std::atomic<Tag>> acknowledged_;
+  SharedArea<Taken> taken_;
 };
 
-TEST_F(TagCrash, TakeATag) {
-  expect_intact(taking("taking a tag", [this] { *acknowledged_ = participant::self(); }),
-                KillAt::each_system_call);
+/// Attaches, and signs for a first lock.
+void attach_and_sign(std::atomic<Tag>& taken) {
+  taken = internal::LockWord::tag_of(internal::this_thread().me);
+}
+
+TEST_F(TagCrash, Attach) {
+  for (const Help help : {Help::kernel, Help::none}) {
+    expect_intact(taking("attaching", help, attach_and_sign), KillAt::each_system_call, 1);
+  }
 }
 
 /// Takes a tag step by step as sync/participant.cc does, but uses it before the counter is raised.
-void take_tag_too_early(std::atomic<Tag>& acknowledged) {
+void take_tag_too_early(std::atomic<Tag>& taken) {
   const UniqueFd registry = Domain::current().open_registry();
   Tag next = 0;
   if (!internal::read_at(registry.get(), &next, sizeof next, internal::kCounterOffset)) {
@@ -139,7 +183,7 @@ void take_tag_too_early(std::atomic<Tag>& acknowledged) {
   auto hold =
       FileHold::take(Domain::current().open_live_file(static_cast<int>(next % Domain::kLiveFiles)),
                      internal::kLiveBase + next, FileHold::Mode::write, FileHold::OnFork::drop);
-  acknowledged = next;
+  taken = next;
   const Tag after = next + 1;
   if (!internal::write_at(registry.get(), &after, sizeof after, internal::kCounterOffset)) {
     throw std::runtime_error("the counter can't be written");
@@ -147,9 +191,38 @@ void take_tag_too_early(std::atomic<Tag>& acknowledged) {
 }
 
 TEST_F(TagCrash, MutantThatUsesATagBeforeItIsTakenIsFound) {
-  expect_found(taking("mutant: tag used before the counter is raised",
-                      [this] { take_tag_too_early(*acknowledged_); }),
-               "given out again", KillAt::each_system_call);
+  expect_found(
+      taking("mutant: tag used before the counter is raised", Help::kernel, take_tag_too_early),
+      "given out again", KillAt::each_system_call);
+}
+
+/// Waits for the registry, and so for whoever has stopped with it. It is free again once the dead
+/// are dead, so that only one who lives, and is frozen, gets in others' way.
+void take_tag_alone(std::atomic<Tag>& taken) {
+  constexpr off_t kCounterByte = internal::kCounterOffset;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  std::optional<FileHold> alone;
+  while (!alone) {
+    alone = FileHold::take(Domain::current().open_registry(), kCounterByte, FileHold::Mode::write,
+                           FileHold::OnFork::drop);
+    if (std::chrono::steady_clock::now() > end) throw std::runtime_error("waits for the frozen");
+    if (!alone) usleep(1000);
+  }
+  attach_and_sign(taken);
+}
+
+TEST_F(TagCrash, MutantThatWaitsForTheFrozenIsFound) {
+  // Found where it lasts longest: the other points would only take their time.
+  testkit::CrashOptions options{.mode = testkit::CrashMode::plain,
+                                .kill_at = KillAt::each_system_call,
+                                .stop_after_broken = 1};
+  const CrashOperation op = taking("mutant: tag taken under a lock", Help::kernel, take_tag_alone);
+  testkit::CrashResult result = step_kill(op, options);
+  if (result.refused) GTEST_SKIP() << result.error;
+  EXPECT_TRUE(result.intact()) << result;
+  options.mode = testkit::CrashMode::interference;
+  result = step_kill(op, options);
+  EXPECT_NE(result.reason.find("waits for the frozen"), std::string::npos) << result;
 }
 
 // -------------------------------------------------------------------------------------------------
@@ -164,18 +237,28 @@ class DomainCrash : public testing::Test {
     std::filesystem::remove_all(aside_);
   }
 
-  CrashOperation creating(std::string name, std::function<void()> operation) {
+  /// The incarnation of what each has created or found.
+  struct Created {
+    std::atomic<std::uint64_t> by_victim, by_others;
+  };
+
+  /// `create` returns that.
+  CrashOperation creating(std::string name, std::function<std::uint64_t()> create) {
     CrashOperation op{.name = std::move(name)};
     op.setup = [this] {
       remove_all();
-      *acknowledged_ = 0;
+      created_.reset();
     };
-    op.operation = std::move(operation);
+    op.operation = [this, create] { created_->by_victim = create(); };
+    op.interfere = [this, create] { created_->by_others = create(); };
+    op.recover = op.interfere;
     op.survivor = [this](bool completed) -> std::string {
-      setenv("SLUICE_DOMAIN", name_.c_str(), 1);  // before the first use in this process
+      Domain::choose(name_);  // before the first use in this process
       const std::uint64_t found = Domain::current().incarnation();
-      if (*acknowledged_ != 0 && *acknowledged_ != found) return "the domain was created twice";
-      if (completed && *acknowledged_ == 0) return "the domain was not created";
+      for (const std::uint64_t one : {created_->by_victim.load(), created_->by_others.load()}) {
+        if (one != 0 && one != found) return "the domain was created twice";
+      }
+      if (completed && created_->by_victim == 0) return "the domain was not created";
       const Tag mine = participant::self();
       return participant::probe(mine) == Liveness::alive ? "" : "no tag can be taken in it";
     };
@@ -185,13 +268,12 @@ class DomainCrash : public testing::Test {
   const std::string name_ = std::getenv("SLUICE_DOMAIN") + std::string("-new");
   const std::string path_ = directory_of(name_);
   const std::string aside_ = path_ + "-aside";
-  SharedArea<std::atomic<std::uint64_t>> acknowledged_;
+  SharedArea<Created> created_;
 };
 
 TEST_F(DomainCrash, Create) {
-  expect_intact(
-      creating("creating a domain", [this] { *acknowledged_ = Domain(path_).incarnation(); }),
-      KillAt::each_system_call);
+  expect_intact(creating("creating a domain", [this] { return Domain(path_).incarnation(); }),
+                KillAt::each_system_call, 1);
 }
 
 std::string contents_of(const std::string& file) {
@@ -210,12 +292,14 @@ TEST_F(DomainCrash, MutantThatWritesTheRegistryInPlaceIsFound) {
     }
     const UniqueFd fd(open((path_ + "/registry-v1").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     if (!internal::write_at(fd.get(), registry.data(), registry.size(), 0)) _exit(1);
-    *acknowledged_ = incarnation;
+    return incarnation;
   });
   op.prepare = [&] {
     incarnation = Domain(aside_).incarnation();
     registry = contents_of(aside_ + "/registry-v1");
   };
+  op.interfere = nullptr;  // found without
+  op.recover = nullptr;
   expect_found(op, "the survivor threw: read the registry", KillAt::each_system_call);
 }
 
