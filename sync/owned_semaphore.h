@@ -268,11 +268,19 @@ class BasicOwnedSemaphore {
   bool take_free(Tag me) noexcept {
     return any_permit(me, [me](Permit& permit) {
       // Relaxed: the compare-and-swap orders.
-      std::uint64_t seen = Env::load(permit, std::memory_order_relaxed);
-      if (owner_of(seen) != participant::kNobody) return false;
-      // Acquire: pairs with the release of the last owner.
-      return Env::cas(permit, seen, changed(seen, me), std::memory_order_acquire);
+      const std::uint64_t seen = Env::load(permit, std::memory_order_relaxed);
+      return take_from(participant::kNobody, permit, seen, me);
     });
+  }
+
+  /// Takes a permit as long as it is `owner`'s; `seen` is what it was at the last look.
+  static bool take_from(Tag owner, Permit& permit, std::uint64_t seen, Tag me) noexcept {
+    for (int attempt = 0; attempt < kMostAttempts && owner_of(seen) == owner; ++attempt) {
+      // Acquire: pairs with the release of the last owner. If that is dead, the probe came after
+      // the kernel had dropped its file lock.
+      if (Env::cas(permit, seen, changed(seen, me), std::memory_order_acquire)) return true;
+    }
+    return false;
   }
 
   /// The same, also from the dead.
@@ -280,16 +288,14 @@ class BasicOwnedSemaphore {
     Tag living = me;  // the last one that was found alive
     return any_permit(me, [me, &living](Permit& permit) {
       // Relaxed: the compare-and-swap orders.
-      std::uint64_t seen = Env::load(permit, std::memory_order_relaxed);
+      const std::uint64_t seen = Env::load(permit, std::memory_order_relaxed);
       const Tag owner = owner_of(seen);
       if (owner == me || owner == living) return false;
       if (owner != participant::kNobody && Env::probe(owner) != Liveness::dead) {
         living = owner;
         return false;
       }
-      // Acquire: the probe came after the kernel had dropped the dead owner's file lock; and as
-      // above for a permit that has just become free.
-      return Env::cas(permit, seen, changed(seen, me), std::memory_order_acquire);
+      return take_from(owner, permit, seen, me);
     });
   }
 
