@@ -29,14 +29,14 @@
 
 namespace sluice {
 
-template <class Semaphore>
+template <class S>
 class [[nodiscard]] SemaphoreGuard {
  public:
-  explicit SemaphoreGuard(Semaphore& semaphore) : SemaphoreGuard(&semaphore, participant::self()) {
+  explicit SemaphoreGuard(S& semaphore) : SemaphoreGuard(&semaphore, participant::self()) {
     semaphore.acquire();
     status_ = Status::ok;
   }
-  SemaphoreGuard(Semaphore& semaphore, Deadline deadline)
+  SemaphoreGuard(S& semaphore, Deadline deadline)
       : SemaphoreGuard(&semaphore, participant::self()) {
     status_ = semaphore.acquire(deadline);
   }
@@ -64,21 +64,16 @@ class [[nodiscard]] SemaphoreGuard {
   [[nodiscard]] Status status() const noexcept { return status_; }
 
  private:
-  SemaphoreGuard(Semaphore* semaphore, Tag owner) noexcept : semaphore_(semaphore), owner_(owner) {}
+  SemaphoreGuard(S* semaphore, Tag owner) noexcept : semaphore_(semaphore), owner_(owner) {}
 
   [[nodiscard]] bool holds() const noexcept {
     return status_ == Status::ok && owner_ == participant::self_if_attached();
   }
 
-  Semaphore* semaphore_;
+  S* semaphore_;
   Tag owner_;  ///< the process that took it
   Status status_ = Status::empty;
 };
-
-template <class Semaphore>
-SemaphoreGuard(Semaphore&) -> SemaphoreGuard<Semaphore>;
-template <class Semaphore>
-SemaphoreGuard(Semaphore&, Deadline) -> SemaphoreGuard<Semaphore>;
 
 }  // namespace sluice
 

@@ -502,5 +502,24 @@ TYPED_TEST(SemaphoreBehaviour, BS2_BS3_EightGiveBackTooManyAndExactlyTheSurplusF
   EXPECT_GE(stage->refused, kReleases) << "those of nine";
 }
 
+/// Twenty want in, five at a time may: a program of many tutorials.
+TYPED_TEST(SemaphoreBehaviour, FiveOfTwentyAreInsideAtOnce) {
+  auto& stage = this->stage_;
+  for (int i = 0; i < 3; ++i) stage->eight.acquire();
+  const auto all = time_of([&] {
+    for (int party = 0; party < 20; ++party) {
+      stage.start([](Gates& gates) {
+        const SemaphoreGuard hold(gates.eight);
+        EXPECT_LE(++gates.taken, 5);
+        usleep(50'000);
+        --gates.taken;
+      });
+    }
+    stage.finish();
+  });
+  EXPECT_GE(all, 4 * 50ms);
+  EXPECT_EQ(stage->eight.value(), 5U);
+}
+
 }  // namespace
 }  // namespace sluice::tests
