@@ -16,7 +16,6 @@
 #include <mutex>
 #include <new>
 #include <stdexcept>
-#include <string>
 #include <thread>
 
 #include "sluice/pool/process.h"
@@ -44,7 +43,7 @@ int main() {
 
   std::list<sluice::Process> guests;
   for (int i = 0; i < 20; ++i) {
-    guests.emplace_back("guest " + std::to_string(i), [&] {
+    guests.emplace_back([&] {
       const sluice::SemaphoreGuard table(restaurant.tables);
       restaurant.come_and_go(1);
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
@@ -52,7 +51,6 @@ int main() {
     });
   }
   for (sluice::Process& guest : guests) guest.join();
-
   std::cout << restaurant.served << " served, at most " << restaurant.most << " at once\n";
   try {
     restaurant.tables.release();
