@@ -30,6 +30,7 @@
 
 #include "sluice/ipc/pipe.h"
 #include "sluice/tests/support/child_party.h"
+#include "sluice/tests/support/way_names.h"
 
 namespace sluice::tests {
 
@@ -96,14 +97,6 @@ struct OverName {
 };
 
 using AllWays = testing::Types<OverThreads, OverFork, OverName>;
-
-/// Names the ways in the output: PipeBody/Fork.CarriesANumber.
-struct WayNames {
-  template <class Way>
-  static std::string GetName(int) {
-    return Way::kName;
-  }
-};
 
 }  // namespace sluice::tests
 

@@ -44,6 +44,7 @@
 #include "sluice/ipc/segment.h"
 #include "sluice/ipc/stamp.h"
 #include "sluice/tests/support/child_party.h"
+#include "sluice/tests/support/way_names.h"
 #include "sluice/tests/sync/asleep.h"
 
 namespace sluice::tests {
@@ -201,6 +202,9 @@ class Stage {
   typename Way::template Memory<Staged<T>> memory_;  // outlives the parties
   std::vector<std::unique_ptr<typename Way::Party>> parties_;
 };
+
+/// For TYPED_TEST_SUITE(..., Ways, WayNames).
+using Ways = testing::Types<ByThreads, ByFork, ByName>;
 
 /// A way and a kind of lock, to be tried with each other.
 template <class W, class L>

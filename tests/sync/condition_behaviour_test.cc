@@ -629,7 +629,7 @@ TYPED_TEST(ConditionBehaviour, EachWaitModeIsNotified) {
     });
   }
   this->await_waiters(3);
-  usleep(1'000'000);
+  usleep(300'000);  // several slices
   EXPECT_EQ(stage->woken, 0);
   {
     const std::scoped_lock hold(stage->lock);
@@ -652,13 +652,6 @@ class RecursiveCondition : public testing::Test {
  public:
   Stage<Way, Waited<RecursiveMutex>> stage_;
 };
-struct WayNames {
-  template <class Way>
-  static std::string GetName(int) {
-    return Way::kName;
-  }
-};
-using Ways = testing::Types<ByThreads, ByFork, ByName>;
 TYPED_TEST_SUITE(RecursiveCondition, Ways, WayNames);
 
 TYPED_TEST(RecursiveCondition, CO10_AllLevelsAreGivenBackAndTakenAgain) {

@@ -26,11 +26,13 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <type_traits>
 #include <vector>
 
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/error.h"
+#include "sluice/sync/lock_env.h"
 #include "sluice/sync/lock_guard.h"
 #include "sluice/sync/lock_report.h"
 #include "sluice/sync/mutex.h"
@@ -432,12 +434,39 @@ TYPED_TEST(LockBehaviour, EachWaitModeWaitsForAsLongAsItTakes) {
     });
   }
   await_step(stage->step, 3);
-  // Long enough for a spinner to have looked some millions of times.
-  usleep(3'000'000);
+  usleep(300'000);  // several slices
   EXPECT_EQ(stage->in, 0);
   stage->lock.unlock();
   stage.finish();
   EXPECT_EQ(stage->out, 3);
+}
+
+/// Counts how often a waiter looks. It does not let others run in between: it is to be quick.
+struct CountingEnv : internal::RealLockEnv {
+  static inline std::atomic<std::uint64_t> looks{0};
+  static void pause() noexcept {
+    ++looks;
+    RealLockEnv::pause();
+  }
+  static void yield() noexcept {}
+};
+
+TEST(LockWait, ASpinnerLooksForAsLongAsItTakes) {
+  BasicMutex<CountingEnv> lock;
+  std::atomic<bool> taken = false;
+  lock.lock();
+  std::jthread spinner([&] {
+    const ScopedWaitPolicy policy({.mode = WaitMode::spin});
+    EXPECT_EQ(lock.acquire(), Status::ok);
+    taken = true;
+    lock.unlock();
+  });
+  // More often than the attempts in a row against a word that keeps changing are.
+  while (CountingEnv::looks < (1U << 20) + 1000 && !taken) usleep(1000);
+  EXPECT_FALSE(taken);
+  lock.unlock();
+  spinner.join();
+  EXPECT_TRUE(taken);
 }
 
 // -------------------------------------------------------------------------------------------------
@@ -448,13 +477,6 @@ class RecursiveBehaviour : public testing::Test {
  public:
   Stage<Way, Locked<RecursiveMutex>> stage_;
 };
-struct WayNames {
-  template <class Way>
-  static std::string GetName(int) {
-    return Way::kName;
-  }
-};
-using Ways = testing::Types<ByThreads, ByFork, ByName>;
 TYPED_TEST_SUITE(RecursiveBehaviour, Ways, WayNames);
 
 TYPED_TEST(RecursiveBehaviour, RL1_AsManyReleasesAsAcquisitionsAndNotOneMore) {
