@@ -110,12 +110,19 @@ class BasicOnce {
     return tag_of(Env::load(word_, std::memory_order_relaxed));
   }
 
+  /// A snapshot for people: whether somebody may be asleep.
+  [[nodiscard]] bool maybe_waiting() const noexcept {
+    // Relaxed: nothing is concluded from it.
+    return (Env::load(word_, std::memory_order_relaxed) & kWaiting) != 0;
+  }
+
   friend std::ostream& operator<<(std::ostream& out, const BasicOnce& once) {
     out << "Once: ";
     if (once.done()) return out << "done";
     const Tag caller = once.caller();
     if (caller == participant::kNobody) return out << "not done";
-    return out << "begun by " << participant::to_text(caller);
+    return out << "begun by " << participant::to_text(caller)
+               << (once.maybe_waiting() ? "; others may be waiting" : "");
   }
 
  private:

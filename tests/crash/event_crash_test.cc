@@ -25,6 +25,7 @@
 #include "sluice/testkit/partner.h"
 #include "sluice/testkit/shared_area.h"
 #include "sluice/tests/crash/kill_table.h"
+#include "sluice/tests/crash/sleepers.h"
 
 namespace sluice::tests {
 namespace {
@@ -79,21 +80,21 @@ class EventCrashOf : public testing::Test {
     return op;
   }
 
-  /// An operation that others use the event beside, and after.
-  CrashOperation among_others(const std::string& name, std::function<void()> operation) {
-    CrashOperation op = on_event(name, std::move(operation));
+  /// Others, who use the event beside the victim, and after it.
+  void add_others(CrashOperation& op) {
     op.interfere = [this] {
-      // What the frozen one does to it afterwards is its business; now the event has to work.
-      area_->written = 7;
-      area_->event.set();
+      write_and_set();
       if (area_->event.wait(2s) != Status::ok) throw std::logic_error("set, and nobody passes");
-      area_->event.clear();
     };
     op.recover = [this] {
-      area_->written = 7;
-      area_->event.set();
-      static_cast<void>(area_->event.wait(2s));
+      write_and_set();
+      static_cast<void>(area_->event.wait(2ms));
     };
+  }
+
+  CrashOperation among_others(const std::string& name, std::function<void()> operation) {
+    CrashOperation op = on_event(name, std::move(operation));
+    add_others(op);
     op.survivor = [this](bool) { return judge(); };
     return op;
   }
@@ -103,36 +104,37 @@ class EventCrashOf : public testing::Test {
     area_->event.set();
   }
 
-  /// A thread sleeps; the victim sets; after its death comes `late`.
-  CrashOperation on_sleeper(const std::string& name, WaitPolicy sleeper,
+  /// Somebody sleeps, and the victim sets. `late` comes after all deaths.
+  CrashOperation on_sleeper(const std::string& name, WaitPolicy policy,
                             std::function<void()> late) {
-    CrashOperation op = on_event(name, [this] { write_and_set(); });
-    // The word is the sleeper's to change, too, and it does so when it pleases: every instruction
-    // is a kill point.
-    op.shared = {};
-    op.partner = [this, sleeper, late](Partner& victim) {
-      const std::jthread waiter([this, sleeper] {
-        set_wait_policy(sleeper);
-        const auto begin = std::chrono::steady_clock::now();
-        static_cast<void>(area_->event.wait(2500ms));
-        // Not by its deadline, at which it looks again.
-        if (std::chrono::steady_clock::now() - begin < 2s) ++area_->passed;
-      });
-      while (!area_->event.maybe_waiting()) std::this_thread::yield();
-      std::this_thread::sleep_for(1ms);  // from there into the system call
-      victim.ready();
-      while (!victim.victim_is_dead() && area_->passed == 0) std::this_thread::sleep_for(500us);
-      late();
+    CrashOperation op = among_others(name, [this] { write_and_set(); });
+    op.interfere = op.recover;  // the sleeper may be quicker
+    // Not the event, which the sleeper changes when it pleases. What the victim does to it lies
+    // between the system calls.
+    op.shared = {std::as_bytes(std::span(&area_->written, 1))};
+    op.setup = [this, policy] {
+      sleepers_.end();
+      area_.reset();
+      const auto body = [this, policy] {
+        set_wait_policy(policy);
+        if (area_->event.wait(Deadline::never()) == Status::ok) ++area_->passed;
+      };
+      sleepers_.start(1, body, [this] { return area_->event.maybe_waiting(); });
     };
-    op.survivor = [this](bool completed) -> std::string {
-      if (area_->passed != 1) return "the sleeper did not wake up";
-      if (completed && area_->written != 7) return "not written";
+    op.survivor = [this, late](bool) -> std::string {
+      late();
+      const auto end = std::chrono::steady_clock::now() + 2s;
+      while (area_->passed == 0) {
+        if (std::chrono::steady_clock::now() > end) return "the sleeper did not wake up";
+        std::this_thread::sleep_for(100us);
+      }
       return judge();
     };
     return op;
   }
 
   SharedArea<Shared<E>> area_;
+  Sleepers sleepers_;
 
  private:
   ScopedWaitPolicy sliced_{{.mode = WaitMode::block, .first_slice = 1ms, .longest_slice = 4ms}};
@@ -187,11 +189,11 @@ TYPED_TEST(EventCrash, SetWithASleeperAndAnotherSet) {
 
 /// The waiter is killed: before it sleeps, asleep, woken, let through.
 TYPED_TEST(EventCrash, Wait) {
-  CrashOperation op = this->on_event("wait, let through", [this] {
-    if (this->area_->event.wait(2s) == Status::ok) ++this->area_->passed;
+  CrashOperation op = this->among_others("wait, let through", [this] {
+    this->area_->event.wait();
+    ++this->area_->passed;
   });
-  // Not the event, to which the partner writes when it pleases. What the victim does to it lies
-  // between the system calls.
+  // Not the event, as above.
   op.shared = {std::as_bytes(std::span(&this->area_->passed, 1))};
   op.prepare = [] { set_wait_policy(kPatient); };
   op.partner = [this](Partner& victim) {
@@ -250,8 +252,8 @@ using ForgetfulCrash = EventCrashOf<BasicEvent<ForgetfulEnv>>;
 TEST_F(ForgetfulCrash, MutantThatForgetsTheSleepersBeforeItWakesThemIsFound) {
   CrashOperation op = on_sleeper("mutant: clears `waiting` before the wake call", kPatient,
                                  [this] { write_and_set(); });
-  // The sleeper does not write to a manual event any more.
-  op.shared = {std::as_bytes(std::span(&area_->event, 1))};
+  op.interfere = nullptr;
+  op.recover = nullptr;
   expect_found(op, "the sleeper did not wake up");
 }
 

@@ -79,14 +79,6 @@ class AutoResetEventBehaviour : public testing::Test {
   Stage<Way, Shared> stage_;
 };
 
-struct WayNames {
-  template <class Way>
-  static std::string GetName(int) {
-    return Way::kName;
-  }
-};
-
-using Ways = testing::Types<ByThreads, ByFork, ByName>;
 TYPED_TEST_SUITE(EventBehaviour, Ways, WayNames);
 TYPED_TEST_SUITE(AutoResetEventBehaviour, Ways, WayNames);
 

@@ -125,13 +125,6 @@ class LatchBehaviour : public testing::Test {
   Stage<Way, Shared> stage_;
 };
 
-struct WayNames {
-  template <class Way>
-  static std::string GetName(int) {
-    return Way::kName;
-  }
-};
-using Ways = testing::Types<ByThreads, ByFork, ByName>;
 TYPED_TEST_SUITE(LatchBehaviour, Ways, WayNames);
 
 TYPED_TEST(LatchBehaviour, NobodyPassesBeforeAllHaveCome) {

@@ -169,7 +169,13 @@ TEST(Once, PrintsItselfInOneLine) {
   Once once;
   EXPECT_EQ(text_of(once), "Once: not done");
   once.call([&] {
-    EXPECT_EQ(text_of(once), "Once: begun by " + participant::to_text(participant::self()));
+    const std::string text = "Once: begun by " + participant::to_text(participant::self());
+    EXPECT_EQ(text_of(once), text);
+    std::jthread([&] {
+      set_wait_policy({.mode = WaitMode::block});
+      EXPECT_EQ(once.call([] {}, 1ms), Status::timeout);
+    }).join();
+    EXPECT_EQ(text_of(once), text + "; others may be waiting");
   });
   EXPECT_EQ(text_of(once), "Once: done");
 }
@@ -194,13 +200,6 @@ class OnceBehaviour : public testing::Test {
   Stage<Way, Shared> stage_;
 };
 
-struct WayNames {
-  template <class Way>
-  static std::string GetName(int) {
-    return Way::kName;
-  }
-};
-using Ways = testing::Types<ByThreads, ByFork, ByName>;
 TYPED_TEST_SUITE(OnceBehaviour, Ways, WayNames);
 
 void make(Shared& shared) {
