@@ -178,20 +178,27 @@ class alignas(64) BasicBarrier {
   }
 
   /// Makes it whole again, with as many parties as at the beginning: those that live keep their
-  /// seats. Whoever waits now is told broken, and may come again. ok, corrupt.
+  /// seats. Whoever waits now is told broken, and may come again at once. ok, corrupt.
   Status reset() {
     internal::ThreadState& self = Env::self();
     if (!adopt(self.incarnation)) return begin_anew(self.incarnation);
-    abort();
-    // Acquire: with the round come the seats as they were when it was opened.
-    std::uint64_t found = Env::load(control_, std::memory_order_acquire);
-    if (!Word::of(found).is_broken()) return Status::ok;   // another one has done it
-    const std::uint32_t next = Word::of(found).round + 2;  // see BarrierWord::is_usable()
-    for (internal::Word<std::uint64_t>& seat : seats_.words) clear_if_left(seat, found, next);
-    // Release: who sees the new round sees the seats that were cleared for it.
-    Env::cas(control_, found, Word{next}.bits(), std::memory_order_release);
-    sleepers_.notify_all();
-    return Status::ok;
+    for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
+      // Acquire: with the round come the seats as they were when it was opened.
+      std::uint64_t found = Env::load(control_, std::memory_order_acquire);
+      const Word now = Word::of(found);
+      const std::uint32_t next = now.round + 2;  // see BarrierWord::is_usable()
+      if (now.is_broken()) {
+        for (internal::Word<std::uint64_t>& seat : seats_.words) clear_if_left(seat, found, next);
+      } else if (somebody_has_gone()) {
+        break_round(found, tag_of(self));  // first: its death must not be forgotten if we die
+        continue;
+      }
+      // Release: who sees the new round sees the seats that were cleared for it.
+      const bool done = Env::cas(control_, found, Word{next}.bits(), std::memory_order_release);
+      if (done) sleepers_.notify_all();
+      if (done || now.is_broken()) return Status::ok;  // by this call or by another
+    }
+    return Status::corrupt;
   }
 
   // Snapshots: nobody may conclude from them what the barrier will do.
@@ -226,7 +233,7 @@ class alignas(64) BasicBarrier {
   using Seat = internal::BarrierSeat;
 
   /// In a row, against words that somebody keeps changing.
-  static constexpr int kMostAttempts = 1 << 20;
+  static constexpr int kMostAttempts = 1 << 16;
 
   // -----------------------------------------------------------------------------------------------
   // A wait
@@ -411,15 +418,24 @@ class alignas(64) BasicBarrier {
     return false;
   }
 
+  /// A seat whose party was removed, or has died.
+  static bool has_gone(const Word& seat) noexcept {
+    return seat.is_removed() ||
+           (seat.tag != participant::kNobody && Env::probe(seat.tag) == Liveness::dead);
+  }
+  [[nodiscard]] bool somebody_has_gone() const noexcept {
+    return std::any_of(seats_.words.begin(), seats_.words.end(), [](const auto& seat) {
+      // Relaxed: whom this overlooks would have been overlooked a moment earlier.
+      return has_gone(Word::of(Env::load(seat, std::memory_order_relaxed)));
+    });
+  }
+
   /// In reset(), of the round whose control word is `broken`.
   void clear_if_left(internal::Word<std::uint64_t>& seat, std::uint64_t broken,
                      std::uint32_t next) noexcept {
     // Acquire: a seat that is later than the round is none of this call's business.
     std::uint64_t word = Env::load(seat, std::memory_order_acquire);
-    const Word left = Word::of(word);
-    if (!left.is_removed()) {
-      if (left.tag == participant::kNobody || Env::probe(left.tag) != Liveness::dead) return;
-    }
+    if (!has_gone(Word::of(word))) return;
     // Acquire-release, and a read-modify-write, which sees the latest: after the verdict nobody had
     // opened the next round, whose dead are not for this call to clear.
     if (!Env::cas(control_, broken, broken, std::memory_order_acq_rel)) return;

@@ -295,14 +295,14 @@ TEST_F(BarrierScheduled, AnAbortIsToldToAllAndAResetLetsAllPassAgain) {
   expect_holds_by_chance(abort_and_reset(phases, 3), {});
 }
 
-/// After a reset the round is the next one, as if the broken one had been completed.
+/// After a reset the round is the next one, as if the last one had been completed.
 struct ForgetfulEnv : ScheduledEnv {
   template <class T>
   static bool cas(Word<T>& word, T& expected, T desired, Order order) noexcept {
     if constexpr (std::is_same_v<T, std::uint64_t>) {
       const auto from = internal::BarrierWord::of(expected);
       auto to = internal::BarrierWord::of(desired);
-      if (from.is_broken() && to.is_empty() && to.round == from.round + 2) {
+      if (to.is_empty() && to.round == from.round + 2) {
         --to.round;  // the fault
         desired = to.bits();
       }
