@@ -281,7 +281,7 @@ TYPED_TEST(BarrierBehaviour, BA11_AThousandRoundsOfFive) {
 TYPED_TEST(BarrierBehaviour, BA11_ManyRoundsOfTwo) {
   auto& stage = this->stage_;
   const char* const given = std::getenv("SLUICE_BARRIER_ROUNDS");
-  const int rounds = given != nullptr ? std::atoi(given) : 3000;
+  const int rounds = given != nullptr ? std::atoi(given) : 10000;
   const auto took = time_of([&] {
     for (int party = 0; party < 2; ++party) {
       stage.start([rounds](Shared& shared) {
