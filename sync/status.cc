@@ -41,6 +41,8 @@ class StatusCategory final : public std::error_category {
         return "made under another registry";
       case Status::registry_lost:
         return "the registry was removed while in use";
+      case Status::broken:
+        return "the barrier is broken";
     }
     return "unknown status " + std::to_string(value);
   }
@@ -78,6 +80,8 @@ std::string_view to_string(Status status) noexcept {
       return "foreign_registry";
     case Status::registry_lost:
       return "registry_lost";
+    case Status::broken:
+      return "broken";
   }
   return "unknown";
 }

@@ -34,6 +34,7 @@ enum class [[nodiscard]] Status : std::uint8_t {
   foreign_registry,  ///< made under another registry: whose owners live cannot be known
   registry_lost,     ///< this process's registry was removed from its directory while in use
   owner_died,        ///< who held the lock died with it: what it protects may be half changed
+  broken,            ///< the barrier's round will not come about: a party died, gave up, or failed
 };
 
 /// The enumerator's own name, such as "peer_died"; "unknown" for a number outside the enumeration.

@@ -29,9 +29,10 @@ const std::vector<std::pair<Status, std::string>> kAll = {
     {Status::foreign_registry, "foreign_registry"},
     {Status::registry_lost, "registry_lost"},
     {Status::owner_died, "owner_died"},
+    {Status::broken, "broken"},
 };
 // Whoever adds an enumerator behind this one also adds it above.
-static_assert(static_cast<int>(Status::owner_died) == 13);
+static_assert(static_cast<int>(Status::broken) == 14);
 
 TEST(Status, PrintsItsOwnName) {
   for (const auto& [status, name] : kAll) {
