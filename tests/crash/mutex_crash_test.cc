@@ -26,6 +26,7 @@
 #include "sluice/testkit/crash.h"
 #include "sluice/testkit/partner.h"
 #include "sluice/testkit/shared_area.h"
+#include "sluice/tests/crash/help.h"
 #include "sluice/tests/crash/kill_table.h"
 #include "sluice/tests/sync/asleep.h"
 
@@ -35,15 +36,6 @@ namespace {
 using namespace std::chrono_literals;
 using testkit::CrashOperation;
 using testkit::SharedArea;
-
-/// Whether the kernel marks the locks of the dead, or the survivors have to find out.
-enum class Help : std::uint8_t { kernel, none };
-
-/// Attaches this process, and has the kernel's help refused if that is what is tested.
-void help_by(Help help) {
-  internal::ThreadState& self = internal::this_thread();
-  if (help == Help::none) self.held.watch(nullptr);
-}
 
 template <class Lock>
 struct Shared {
@@ -97,11 +89,11 @@ class LockCrash : public testing::Test {
 
   /// `operation` finds a free lock, and an attached thread.
   CrashOperation on_lock(const std::string& name, Help help, std::function<void()> operation) {
-    CrashOperation op{.name = name + (help == Help::none ? ", no help" : "")};
+    CrashOperation op{.name = name + in_words(help)};
     op.shared = {area_.bytes()};
     op.setup = [this] { area_.reset(); };
     op.prepare = [this, help] {
-      help_by(help);
+      attach_with(help);
       area_->lock.lock();
       area_->lock.unlock();
     };
@@ -114,7 +106,7 @@ class LockCrash : public testing::Test {
       if (area_->first != area_->second) throw std::logic_error("two owners at once");
       area_->lock.unlock();
     };
-    op.prepare_recovery = [help] { help_by(help); };
+    op.prepare_recovery = [help] { attach_with(help); };
     op.recover = [this] {
       if (const auto wrong = take_and_inspect(); !wrong.empty()) throw std::logic_error(wrong);
     };
@@ -206,12 +198,11 @@ TYPED_TEST(LockCrash, RepairOfAMarkedLock) {
       }
       while (this->area_->first != 3) std::this_thread::yield();
       while (!this->area_->lock.lost_its_owner()) std::this_thread::yield();
-      help_by(help);
-      static_cast<void>(internal::this_thread());
+      attach_with(help);
     };
     op.interfere = nullptr;  // it would repair, while the victim is frozen before it has locked
-    if (help == Help::none) op.recover = nullptr;  // as above, and slices take their time
-    expect_intact(op);
+    if (help == Help::none) op.recover = nullptr;    // as above, and slices take their time
+    expect_intact(op, KillAt::each_instruction, 1);  // each victim has an owner to lose first
   }
 }
 
@@ -223,7 +214,7 @@ TYPED_TEST(LockCrash, UnlockWithASleeper) {
       this->area_->lock.unlock();
     });
     op.prepare = [this, help] {
-      help_by(help);
+      attach_with(help);
       this->area_->lock.lock();
       this->leave_a_sleeper(help);
     };
@@ -253,7 +244,7 @@ TYPED_TEST(LockCrash, LockThatIsHeld) {
                                     [this] { this->lock_change_unlock(); });
   op.prepare = [] {
     set_wait_policy({.mode = WaitMode::block, .first_slice = 1s, .longest_slice = 1s});
-    help_by(Help::kernel);
+    attach_with(Help::kernel);
   };
   op.partner = [this](testkit::Partner& victim) {
     this->area_->lock.lock();
