@@ -144,12 +144,19 @@ class BasicEvent {
 
   Status wait_since(std::uint32_t entered, Deadline deadline) noexcept {
     const auto passes = [this, entered](std::uint64_t& word) {
-      if constexpr (kReset == Reset::automatic) return take(word);
-      return (word & kSet) != 0 || generation_of(word) != entered;
+      return lets_through(word, entered);
     };
     // Of a word that is set nobody would be woken.
     const auto may_sleep = [](std::uint64_t word) { return (word & kSet) == 0; };
     return Waiting::await(word_, deadline, passes, may_sleep);
+  }
+
+  bool lets_through(std::uint64_t& word, [[maybe_unused]] std::uint32_t entered) noexcept {
+    if constexpr (kReset == Reset::automatic) {
+      return take(word);
+    } else {
+      return (word & kSet) != 0 || generation_of(word) != entered;
+    }
   }
 
   /// Turns a set word into one of the next generation that is not set; false if it is not set (any
