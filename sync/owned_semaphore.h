@@ -33,9 +33,10 @@
 //
 // Threads and processes: all calls may overlap, but for reset(). try_acquire(), release() and
 // value() may be called in a signal handler after attach() (sync/participant.h), and allocate
-// nothing (but what is thrown). Signals do not end a wait; no call is a cancellation point. Who
-// takes a permit sees what its last owner wrote before giving it back, or dying. A try may fail
-// while others take and give back at that very moment.
+// nothing (but what is thrown, and to ask for a life after the host has closed our descriptors).
+// Signals do not end a wait; no call is a cancellation point. Who takes a permit sees what its last
+// owner wrote before giving it back, or dying. A try may fail while others take and give back at
+// that very moment.
 //
 // If a process dies here: taking, taking over and giving back are one compare-and-swap each (the
 // commit). Killed before: nothing. Killed as the owner: whoever finds no free permit asks the
@@ -257,7 +258,9 @@ class BasicOwnedSemaphore {
   template <class Done>
   bool any_permit(Tag me, Done done) noexcept {
     const std::uint32_t count = bound();
-    std::uint32_t i = count == 0 ? 0 : me % count;
+    // Fibonacci hashing: neighbouring tags begin far apart.
+    const std::uint32_t spread = me * 0x9e3779b9U;
+    auto i = static_cast<std::uint32_t>(std::uint64_t{spread} * count >> 32);
     for (std::uint32_t looked = 0; looked < count; ++looked) {
       if (done(permits_[i])) return true;
       if (++i == count) i = 0;

@@ -51,6 +51,7 @@ template <class S>
 struct Shared {
   S semaphore{2};
   std::uint32_t recoveries;  ///< processes that may have died with a permit, besides the victim
+  std::uint32_t round;       ///< one up per victim
   // By a process that sleeps for a permit while the victim works.
   std::atomic<int> sleeper_status, sleeper_done;
 };
@@ -68,7 +69,11 @@ class SemaphoreCrash : public testing::Test {
   CrashOperation on_semaphore(const std::string& name, std::function<void()> operation) {
     CrashOperation op{.name = name};
     op.shared = {area_.bytes()};
-    op.setup = [this] { area_.reset(); };
+    op.setup = [this] {
+      const std::uint32_t round = area_->round;
+      area_.reset();
+      area_->round = round + 1;
+    };
     op.prepare = [this] {
       semaphore().acquire();
       semaphore().release();
@@ -77,15 +82,20 @@ class SemaphoreCrash : public testing::Test {
     return op;
   }
 
-  /// In the victim: forks a process that sleeps for a permit, and goes on once it does. It outlives
-  /// the victim, but not for long.
+  /// In the victim: forks a process that sleeps for a permit and gives it back, and goes on once it
+  /// does. It outlives the victim, but not for long.
   void leave_a_sleeper() {
     const pid_t pid = fork();
     if (pid == 0) {
       setpgid(0, 0);  // not killed with the victim
       set_wait_policy(kSliced);
-      area_->sleeper_status = static_cast<int>(semaphore().acquire(2500ms));
-      area_->sleeper_done = 1;
+      const std::uint32_t round = area_->round;
+      const Status status = semaphore().acquire(2500ms);
+      if (status == Status::ok) semaphore().release();
+      if (area_->round == round) {  // or its victim has strayed, and it is the next one's turn
+        area_->sleeper_status = static_cast<int>(status);
+        area_->sleeper_done = 1;
+      }
       _exit(EXIT_SUCCESS);
     }
     wait_until_asleep(pid);
@@ -171,6 +181,7 @@ TYPED_TEST(PlainCrash, GiveBackWithASleeper) {
     // Perhaps nothing was given back yet; perhaps the sleeper has it, and is about to say so.
     if (!completed && semaphore.value() == 0) semaphore.release();
     if (const std::string wrong = this->await_sleeper(); !wrong.empty()) return wrong;
+    if (semaphore.acquire(2s) != Status::ok) return "what the sleeper gave back is not there";
     return semaphore.value() <= 1 ? "" : "more permits than were released";
   };
   // Not the semaphore: the sleeper writes to it as well, when it pleases.
@@ -310,7 +321,6 @@ TEST_F(OwnedCrash, GiveBackWithASleeper) {
     for (int i = 0; i < 2; ++i) semaphore().acquire();
     leave_a_sleeper();
   };
-  // Given back, or of the dead: it comes to the sleeper, who takes it to its own end.
   op.survivor = [this](bool) -> std::string {
     if (const std::string wrong = await_sleeper(); !wrong.empty()) return wrong;
     return take_two_and_give_them_back();

@@ -242,67 +242,92 @@ struct Handled {
   BoundedSemaphore bounded{2};
   OwnedSemaphore<3> owned;
   Semaphore handed{0};
+  bool held[3] = {};  ///< by the handler
   std::atomic<int> calls, wrong;
   std::atomic<std::uint64_t> allocated;
 };
 constinit Handled* g_handled = nullptr;
 
+/// A permit that the handler has between two of its calls, and not between the next two.
 template <class S>
-void take_and_give_back(S& semaphore) {
-  if (!semaphore.try_acquire()) return;
+void take_or_give_back(S& semaphore, bool& held) {
   if (semaphore.value() > semaphore.bound()) ++g_handled->wrong;
-  semaphore.release();
+  if (held) semaphore.release();
+  held = !held && semaphore.try_acquire();
 }
 
 void handle_alarm(int) {
   const std::uint64_t before = t_allocations;
-  take_and_give_back(g_handled->plain);
-  take_and_give_back(g_handled->bounded);
-  take_and_give_back(g_handled->owned);
+  take_or_give_back(g_handled->plain, g_handled->held[0]);
+  take_or_give_back(g_handled->bounded, g_handled->held[1]);
+  take_or_give_back(g_handled->owned, g_handled->held[2]);
   if (g_handled->handed.value() == 0) g_handled->handed.release();
   g_handled->allocated += t_allocations - before;
   ++g_handled->calls;
 }
 
-/// SIGALRM a thousand times per second, in this thread, which is nearly always inside a call.
-TEST(SemaphoreInSignalHandler, MayBeTakenAndGivenBackWhateverTheThreadWasDoing) {
-  attach();
-  const ScopedWaitPolicy policy({.mode = WaitMode::block, .first_slice = 1h, .longest_slice = 1h});
-  Handled handled;
-  g_handled = &handled;
-  struct sigaction action{};
-  action.sa_handler = handle_alarm;
-  struct sigaction before{};
-  ASSERT_EQ(sigaction(SIGALRM, &action, &before), 0);
-  const itimerval each_ms{.it_interval = {0, 1000}, .it_value = {0, 1000}};
-  ASSERT_EQ(setitimer(ITIMER_REAL, &each_ms, nullptr), 0);
-  const auto end = std::chrono::steady_clock::now() + 20s;
-  std::uint64_t rounds = 0;
-  while (handled.calls < 300 && std::chrono::steady_clock::now() < end) {
-    const auto use = [&](auto& semaphore) {
-      semaphore.acquire();
-      if (semaphore.value() > semaphore.bound()) ++handled.wrong;
-      int held = 1;
-      if (rounds % 64 == 0) {
-        while (semaphore.try_acquire()) ++held;
-        if (semaphore.acquire(2ms) != Status::timeout) ++handled.wrong;
-      }
-      for (; held != 0; --held) semaphore.release();
-    };
-    use(handled.plain);
-    use(handled.bounded);
-    use(handled.owned);
-    if (++rounds % 64 == 0) handled.handed.acquire();  // asleep, until the handler gives it
+/// SIGALRM a thousand times per second, in the thread that runs the test.
+class SemaphoreInSignalHandler : public testing::Test {
+ protected:
+  SemaphoreInSignalHandler() {
+    attach();
+    g_handled = &handled_;
+    struct sigaction action{};
+    action.sa_handler = handle_alarm;
+    sigaction(SIGALRM, &action, &before_);
+    const itimerval each_ms{.it_interval = {0, 1000}, .it_value = {0, 1000}};
+    setitimer(ITIMER_REAL, &each_ms, nullptr);
   }
-  const itimerval never{};
-  setitimer(ITIMER_REAL, &never, nullptr);
-  sigaction(SIGALRM, &before, nullptr);
-  EXPECT_GE(handled.calls, 300);
-  EXPECT_EQ(handled.wrong, 0);
-  EXPECT_EQ(handled.allocated, 0U);
-  EXPECT_EQ(handled.plain.value(), 2U);
-  EXPECT_EQ(handled.bounded.value(), 2U);
-  EXPECT_EQ(handled.owned.value(), 3U);
+  ~SemaphoreInSignalHandler() override {
+    const itimerval never{};
+    setitimer(ITIMER_REAL, &never, nullptr);
+    sigaction(SIGALRM, &before_, nullptr);
+    EXPECT_EQ(handled_.wrong, 0);
+    EXPECT_EQ(handled_.allocated, 0U);
+    EXPECT_EQ(handled_.plain.value(), handled_.held[0] ? 1U : 2U);
+    EXPECT_EQ(handled_.bounded.value(), handled_.held[1] ? 1U : 2U);
+    EXPECT_EQ(handled_.owned.value(), handled_.held[2] ? 2U : 3U);
+  }
+
+  /// Calls `use` with each semaphore in turn, until the handler has run that often.
+  template <class Use>
+  void until_handled(int times, Use use) {
+    while (handled_.calls < times) {
+      use(handled_.plain);
+      use(handled_.bounded);
+      use(handled_.owned);
+    }
+  }
+
+  template <class S>
+  void take(S& semaphore) {
+    semaphore.acquire();
+    if (semaphore.value() > semaphore.bound()) ++handled_.wrong;
+  }
+
+  Handled handled_;
+
+ private:
+  struct sigaction before_{};
+};
+
+TEST_F(SemaphoreInSignalHandler, MayBeTakenInTheMiddleOfACall) {
+  until_handled(1000, [this](auto& semaphore) {
+    take(semaphore);
+    semaphore.release();
+  });
+}
+
+TEST_F(SemaphoreInSignalHandler, MayBeTakenInTheMiddleOfAWait) {
+  const ScopedWaitPolicy policy({.mode = WaitMode::block, .first_slice = 1h, .longest_slice = 1h});
+  until_handled(300, [this](auto& semaphore) {
+    take(semaphore);
+    int held = 1;
+    while (semaphore.try_acquire()) ++held;
+    if (semaphore.acquire(2ms) == Status::ok) ++held;  // the handler's
+    for (; held != 0; --held) semaphore.release();
+    handled_.handed.acquire();  // asleep, until the handler gives it
+  });
 }
 
 }  // namespace
