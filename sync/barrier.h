@@ -16,17 +16,16 @@
 // In memory (256 bytes for 28 seats, 64 for Barrier<4>; 64-aligned; all zero = a barrier for as
 // many parties as there are seats, with the default options):
 //
-//    0 control u64     round:31 | acting:1 | tag:32     tag 0: open; acting and a tag: that process
-//                                                       runs the action; a tag alone: broken by it
+//    0 control u64     round:31 | acting:1 | tag:32   neither: open; acting: that process runs the
+//                                                     action; a tag alone: broken, by that process
 //    8 sleepers u32    event count: who waits asleep
 //   12 incarnation u32 whose tags these are: set by the first party
 //   16 timeout i64     of waits without a deadline, in ns; 0 = none
 //   24 unused u32      how many of the seats are not for use: their number less the parties
 //   28 on death u32    an OnDeath
-//   32 seats u64[]     round:31 | arrived:1 | tag:32    whose process sits there, and the last
-//   round
-//                                                       to which it came; tag 0: empty, or with
-//                                                       arrived: removed, and counted as arrived
+//   32 seats u64[]     round:31 | arrived:1 | tag:32  whose process sits there, and to which round
+//                                                     it came last; no tag: empty, or with arrived:
+//                                                     removed, which counts as arrived
 //
 // Up to four parties share one line with everything that a waiter looks at.
 //
@@ -38,8 +37,10 @@
 //
 // A round is broken, for all who wait and all who come later, by abort(), by the first deadline
 // that passes, by an action that throws, and by the death of a party (see OnDeath), which waiters
-// notice at the end of their slice (sync/wait_policy.h: at most 80 ms) or as soon as they go to
-// sleep. A process that ends without leave() has died, also by exit(3). Broken lasts until reset().
+// notice at the end of their slice (sync/wait_policy.h: at most 80 ms) or when they go to sleep.
+// Once all have come, only the death of the one who runs the action matters. A process that ends
+// without leave() has died, also by exit(3). Broken lasts until reset(), which breaks the round
+// that is under way: so let one party do it.
 //
 // Units: Deadline; the default is kept as a duration. Errors of wait(): timeout (and the barrier is
 // broken), broken, full (all seats are taken by others who live), corrupt, foreign_registry (used
