@@ -16,17 +16,16 @@
 // In memory (256 bytes for 28 seats, 64 for Barrier<4>; 64-aligned; all zero = a barrier for as
 // many parties as there are seats, with the default options):
 //
-//    0 control u64     round:31 | acting:1 | tag:32     tag 0: open; acting and a tag: that process
-//                                                       runs the action; a tag alone: broken by it
+//    0 control u64     round:31 | acting:1 | tag:32   neither: open; acting: that process runs the
+//                                                     action; a tag alone: broken, by that process
 //    8 sleepers u32    event count: who waits asleep
 //   12 incarnation u32 whose tags these are: set by the first party
 //   16 timeout i64     of waits without a deadline, in ns; 0 = none
 //   24 unused u32      how many of the seats are not for use: their number less the parties
 //   28 on death u32    an OnDeath
-//   32 seats u64[]     round:31 | arrived:1 | tag:32    whose process sits there, and the last
-//   round
-//                                                       to which it came; tag 0: empty, or with
-//                                                       arrived: removed, and counted as arrived
+//   32 seats u64[]     round:31 | arrived:1 | tag:32  whose process sits there, and to which round
+//                                                     it came last; no tag: empty, or with arrived:
+//                                                     removed, which counts as arrived
 //
 // Up to four parties share one line with everything that a waiter looks at.
 //
@@ -38,8 +37,10 @@
 //
 // A round is broken, for all who wait and all who come later, by abort(), by the first deadline
 // that passes, by an action that throws, and by the death of a party (see OnDeath), which waiters
-// notice at the end of their slice (sync/wait_policy.h: at most 80 ms) or as soon as they go to
-// sleep. A process that ends without leave() has died, also by exit(3). Broken lasts until reset().
+// notice at the end of their slice (sync/wait_policy.h: at most 80 ms) or when they go to sleep.
+// Once all have come, only the death of the one who runs the action matters. A process that ends
+// without leave() has died, also by exit(3). Broken lasts until reset(), which breaks the round
+// that is under way: so let one party do it.
 //
 // Units: Deadline; the default is kept as a duration. Errors of wait(): timeout (and the barrier is
 // broken), broken, full (all seats are taken by others who live), corrupt, foreign_registry (used
@@ -70,7 +71,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <ostream>
-#include <utility>
 
 #include "sluice/sync/barrier_report.h"
 #include "sluice/sync/barrier_seats.h"
@@ -83,14 +83,6 @@
 #include "sluice/sync/word.h"
 
 namespace sluice {
-
-namespace internal {
-
-struct NoAction {
-  void operator()() const noexcept {}
-};
-
-}  // namespace internal
 
 template <class Env, std::uint32_t kSeats>
 class alignas(64) BasicBarrier {
@@ -189,7 +181,7 @@ class alignas(64) BasicBarrier {
       const std::uint32_t next = now.round + 2;  // see BarrierWord::is_usable()
       if (now.is_broken()) {
         for (internal::Word<std::uint64_t>& seat : seats_.words) clear_if_left(seat, found, next);
-      } else if (somebody_has_gone()) {
+      } else if (seats_.somebody_has_gone()) {
         break_round(found, tag_of(self));  // first: its death must not be forgotten if we die
         continue;
       }
@@ -376,8 +368,7 @@ class alignas(64) BasicBarrier {
   /// come and the action is under way, with the one who runs it only.
   Mourned tend_the_dead(const Seat& seat, std::uint64_t found) noexcept {
     const Word now = Word::of(found);
-    const bool by_other = now.flag && now.tag != seat.tag;
-    if (by_other && Env::probe(now.tag) == Liveness::dead) break_round(found, now.tag);
+    if (now.flag && Env::probe(now.tag) == Liveness::dead) break_round(found, now.tag);
     Mourned mourned;
     for (std::uint32_t i = 0; i < seat.parties; ++i) {
       // Relaxed: what is concluded is concluded from the word as it is after its owner's death.
@@ -418,24 +409,12 @@ class alignas(64) BasicBarrier {
     return false;
   }
 
-  /// A seat whose party was removed, or has died.
-  static bool has_gone(const Word& seat) noexcept {
-    return seat.is_removed() ||
-           (seat.tag != participant::kNobody && Env::probe(seat.tag) == Liveness::dead);
-  }
-  [[nodiscard]] bool somebody_has_gone() const noexcept {
-    return std::any_of(seats_.words.begin(), seats_.words.end(), [](const auto& seat) {
-      // Relaxed: whom this overlooks would have been overlooked a moment earlier.
-      return has_gone(Word::of(Env::load(seat, std::memory_order_relaxed)));
-    });
-  }
-
   /// In reset(), of the round whose control word is `broken`.
   void clear_if_left(internal::Word<std::uint64_t>& seat, std::uint64_t broken,
                      std::uint32_t next) noexcept {
     // Acquire: a seat that is later than the round is none of this call's business.
     std::uint64_t word = Env::load(seat, std::memory_order_acquire);
-    if (!has_gone(Word::of(word))) return;
+    if (!seats_.has_gone(Word::of(word))) return;
     // Acquire-release, and a read-modify-write, which sees the latest: after the verdict nobody had
     // opened the next round, whose dead are not for this call to clear.
     if (!Env::cas(control_, broken, broken, std::memory_order_acq_rel)) return;
@@ -477,11 +456,9 @@ class alignas(64) BasicBarrier {
   /// For whoever finds another registry's barrier: none of its parties can be known.
   Status begin_anew(std::uint32_t incarnation) noexcept {
     const std::uint32_t next = control(std::memory_order_relaxed).round + 2;  // relaxed: as below
-    for (internal::Word<std::uint64_t>& seat : seats_.words) {
-      // Relaxed, three times: the caller vouches that nobody else looks. A barrier of another
-      // registry is refused, and so can be reset again.
-      Env::store(seat, Word{next}.bits(), std::memory_order_relaxed);
-    }
+    // Relaxed, here and in what follows: the caller vouches that nobody else looks. A barrier of
+    // another registry is refused, and so can be reset again.
+    seats_.empty_all(next);
     Env::store(control_, Word{next}.bits(), std::memory_order_relaxed);  // as above
     Env::store(incarnation_, incarnation, std::memory_order_relaxed);    // as above
     sleepers_.notify_all();

@@ -11,11 +11,12 @@
 // In memory: a word per seat, `round:31 | arrived:1 | tag:32`; see sync/barrier.h.
 //
 // If a process dies here: each call changes at most one word, in one step.
-// Cost: loads, and one compare-and-swap; no system call.
+// Cost: loads, and one compare-and-swap; no system call but those that ask who lives.
 
 #ifndef SLUICE_SYNC_BARRIER_SEATS_H_
 #define SLUICE_SYNC_BARRIER_SEATS_H_
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -59,6 +60,11 @@ struct BarrierWord {
   [[nodiscard]] constexpr bool has_come(std::uint32_t now) const noexcept {
     return flag && (tag == 0 || round == now);
   }
+};
+
+/// Of those who give none.
+struct NoAction {
+  void operator()() const noexcept {}
 };
 
 enum class Arrival : std::uint8_t {
@@ -167,6 +173,25 @@ struct BasicBarrierSeats {
       }
     }
     return counts;
+  }
+
+  /// A seat whose party was removed, or has died.
+  static bool has_gone(const BarrierWord& seat) noexcept {
+    return seat.is_removed() ||
+           (seat.tag != participant::kNobody && Env::probe(seat.tag) == Liveness::dead);
+  }
+  [[nodiscard]] bool somebody_has_gone() const noexcept {
+    return std::any_of(words.begin(), words.end(), [](const auto& seat) {
+      // Relaxed: whom this overlooks would have been overlooked a moment earlier.
+      return has_gone(BarrierWord::of(Env::load(seat, std::memory_order_relaxed)));
+    });
+  }
+
+  void empty_all(std::uint32_t round) noexcept {
+    for (Word<std::uint64_t>& seat : words) {
+      // Relaxed: for a caller who vouches that nobody else looks.
+      Env::store(seat, BarrierWord{round}.bits(), std::memory_order_relaxed);
+    }
   }
 
   std::array<Word<std::uint64_t>, kSeats> words;
