@@ -18,8 +18,9 @@
 //     0 writer      16 bytes   a Mutex (sync/mutex.h): held by the writer
 //    16 drained u32            event count: the writer waits here for readers to leave
 //    20 opened u32             event count: readers wait here for the writer to leave
-//    24 written u32            1 from a writer's entry to its orderly unlock: if it dies meanwhile,
-//                              what is protected may be half changed
+//    24 phase   u32            what its holder does with the writer's lock; written by the holder:
+//                              0 nothing yet, or no more; 1 it writes: if it dies, what is
+//                              protected may be half changed; 2 it reads, without a cell
 //   128 cells, 128 apart       one for each thread that reads, 0 = free:
 //
 //   63            32 31 30          29         0
@@ -28,9 +29,9 @@
 //   +---------------+--+------------+-----------+    marked it the thread id is 0: free again
 //
 // At most kReaders threads read at once, each in a cell of its own, so that they write to no common
-// line while no writer is there. Each further one takes the writer's lock for as long as it reads:
-// those present read on beside it, newcomers wait, and so does the next of its kind. So choose
-// kReaders for the threads that read at the same time.
+// line while no writer is there. A further one takes the writer's lock for as long as it reads:
+// readers with cells come and go beside it, and the next of its own kind waits. So choose kReaders
+// for the threads that read at the same time, at least if they wait for each other while they do.
 //
 // A writer goes before readers that come later than it: those wait from the moment that it has the
 // writer's lock. Between two writers readers may slip in. A thread that holds a share and asks for
@@ -56,10 +57,10 @@
 // ends); nothing needs repair. A writer that waits for it finds out at the end of its slice, by
 // asking whether the tag in the cell is alive. A reader killed after it has written its cell, and
 // before it has looked for a writer, is no different. A writer: the writer lock's word is the
-// commit, see sync/mutex.h; `written` tells whether the death matters, and is set before the first
-// change and cleared after the last; who finds the lock marked without it drops the mark. Readers
-// that wait for a dead writer find out at the end of their slice. Every loop is bounded by attempts
-// or by the deadline.
+// commit, see sync/mutex.h; `phase` tells whether the death matters: it is 1 from before the first
+// change to after the last, and who finds the lock marked with another drops the mark. Readers that
+// wait for a dead writer find out at the end of their slice. Every loop is bounded by attempts or by
+// the deadline.
 //
 // Cost: lock_shared() one compare-and-swap on the reader's own line, two loads of a line that is
 // only read while no writer comes; unlock_shared() a store and a load. lock() a compare-and-swap, a
@@ -140,8 +141,8 @@ class alignas(kNoSharing) BasicSharedMutex {
   /// Throws std::logic_error if the calling thread does not hold the lock for writing.
   void unlock() {
     if (!is_owned()) internal::refuse_unlock();
-    // Release: whoever sees that nothing is being written sees what was.
-    if (!is_marked()) Env::store(written_, kNo, std::memory_order_release);
+    // Release: for the compiler: no change may come after it, as a kill may fall in between.
+    if (!is_marked()) Env::store(phase_, kIdle, std::memory_order_release);
     leave();
   }
 
@@ -181,6 +182,7 @@ class alignas(kNoSharing) BasicSharedMutex {
     if ((held->depth & ~kShare) != 1) [[unlikely]] {
       --held->depth;
     } else if (is_writers(*held)) [[unlikely]] {
+      set_idle();
       leave();
     } else {
       leave_cell(self, *held->word);
@@ -248,8 +250,10 @@ class alignas(kNoSharing) BasicSharedMutex {
   enum class Entry : std::uint8_t { inside, refused, crowded };
   enum class Search : std::uint8_t { free, dead };
 
-  static constexpr std::uint32_t kNo = 0;
-  static constexpr std::uint32_t kYes = 1;
+  // Of the writer's lock.
+  static constexpr std::uint32_t kIdle = 0;
+  static constexpr std::uint32_t kWriting = 1;
+  static constexpr std::uint32_t kReading = 2;
   /// In a HeldLock's depth: the writer's lock is held by a reader that found no cell.
   static constexpr std::uint32_t kShare = std::uint32_t{1} << 31;
   /// In a row, against words that somebody keeps changing.
@@ -287,7 +291,7 @@ class alignas(kNoSharing) BasicSharedMutex {
     }
     // Relaxed: whoever reads it has taken the lock, or its mark, from this thread. Nothing that the
     // caller does may come before it, as a kill may fall in between: that is the compiler's part.
-    Env::store(written_, kYes, std::memory_order_relaxed);
+    Env::store(phase_, kWriting, std::memory_order_relaxed);
     std::atomic_signal_fence(std::memory_order_seq_cst);  // as above
     return s;
   }
@@ -296,13 +300,21 @@ class alignas(kNoSharing) BasicSharedMutex {
   Status take_writers_lock(Deadline deadline) {
     const Status s = writer_.acquire(deadline);
     if (s != Status::owner_died || was_writing()) return s;
+    set_idle();
     writer_.mark_consistent();
     return Status::ok;
   }
 
   [[nodiscard]] bool was_writing() const noexcept {
     // Acquire: for a reader, which looks at the writer's word once more after it.
-    return Env::load(written_, std::memory_order_acquire) != kNo;
+    return Env::load(phase_, std::memory_order_acquire) == kWriting;
+  }
+
+  /// With the writer's lock.
+  void set_idle() noexcept {
+    // Relaxed: before the fence of this thread's drain(), or the release of its unlock and so
+    // before the fence of the next writer: see try_enter().
+    Env::store(phase_, kIdle, std::memory_order_relaxed);
   }
 
   [[nodiscard]] bool is_marked() const noexcept {
@@ -379,19 +391,28 @@ class alignas(kNoSharing) BasicSharedMutex {
   /// Announce, then look. The reader writes its cell, then looks at the writer's word; a writer
   /// takes that word, fences, then looks at the cells. The swap and the look here are sequentially
   /// consistent, as is that fence, so one comes first: if the fence does, the look sees the
-  /// writer, and the reader withdraws; if the swap does, the writer sees the cell, and waits.
+  /// writer, and the reader withdraws; if the swap does, the writer sees the cell, and waits. Where
+  /// the lock is held by a reader, the look that counts is that at `phase`, which changes before
+  /// the next writer's fence.
   Entry try_enter(internal::ThreadState& self) {
     internal::Word<std::uint64_t>* const cell = take_cell(self, Search::free);
     if (cell == nullptr) return Entry::crowded;
     // Sequentially consistent: as above. It also pairs with the release of the last writer.
     const std::uint64_t word = writer_.look(std::memory_order_seq_cst);
-    if (!Word::is_held(word) && (word & Word::kOwnerDied) == 0) [[likely]] {
-      self.held.add(*cell);
-      return Entry::inside;
-    }
     self.held.add(*cell);
-    leave_cell(self, *cell);  // withdraws
+    if (is_open(word)) [[likely]]
+      return Entry::inside;
+    leave_cell(self, *cell);
     return Entry::refused;
+  }
+
+  /// Whether the writer's word, just looked at, lets readers in.
+  [[nodiscard]] bool is_open(std::uint64_t word) const noexcept {
+    if ((word & (Word::kThread | Word::kOwnerDied)) == 0) [[likely]]
+      return true;
+    // Sequentially consistent: see try_enter(). It also pairs with the release in
+    // take_further_share(), which comes after the last writer.
+    return Word::is_held(word) && Env::load(phase_, std::memory_order_seq_cst) == kReading;
   }
 
   /// Puts this thread into a cell, beginning where it found one last; nullptr if none can be had.
@@ -435,13 +456,13 @@ class alignas(kNoSharing) BasicSharedMutex {
       // Acquire: what a writer's death left, see meet_mark().
       const std::uint64_t word = writer_.look(std::memory_order_acquire);
       if (word == Word::kDestroyed) return Status::closed;
-      if (Word::is_held(word)) {
+      if (Word::is_held(word) && !is_open(word)) {
         if (late) return Status::timeout;
         late = deadline.passed(Env::now());
         const Status s = await_writer(deadline);
         if (s != Status::ok) return s;
         attempt = 0;  // what bounds the waiting is the deadline
-      } else if ((word & Word::kOwnerDied) != 0) {
+      } else if (!is_open(word)) {
         if (const Status s = meet_mark(word); s != Status::ok) return s;
       } else {
         const Entry entry = try_enter(self);
@@ -456,9 +477,9 @@ class alignas(kNoSharing) BasicSharedMutex {
   Status await_writer(Deadline deadline) {
     const auto dead = [&] { return writer_.lost_its_owner() ? Status::owner_died : Status::ok; };
     const auto left = [&] {
-      // Relaxed: only looked at again; the event count brings the news.
+      // Relaxed: it will be looked at again; the event count brings the news.
       const std::uint64_t word = writer_.look(std::memory_order_relaxed);
-      return !Word::is_held(word) || word == Word::kDestroyed;
+      return !Word::is_held(word) || word == Word::kDestroyed || is_open(word);
     };
     const Status s = deadline.is_now() && dead() != Status::ok
                          ? Status::owner_died
@@ -469,8 +490,8 @@ class alignas(kNoSharing) BasicSharedMutex {
   /// The writer's lock was found marked. ok: look again.
   Status meet_mark(std::uint64_t word) {
     if (!was_writing()) return settle();
-    // Acquire: not before the look at `written`. If the word is the same as before, the mark and
-    // `written` belong together: a mark without a tag is left only by one who was told.
+    // Acquire: not before the look at `phase`. If the word is the same as before, the mark and
+    // `phase` belong together: a mark without a tag is left only by one who was told.
     return writer_.look(std::memory_order_acquire) == word ? Status::owner_died : Status::ok;
   }
 
@@ -495,6 +516,9 @@ class alignas(kNoSharing) BasicSharedMutex {
       leave();
     } else {
       self.held.find_within(&writer_, sizeof writer_)->depth |= kShare;
+      // Release: pairs with the look of readers in is_open().
+      Env::store(phase_, kReading, std::memory_order_release);
+      opened_.notify_all();
     }
     return Status::ok;
   }
@@ -517,7 +541,7 @@ class alignas(kNoSharing) BasicSharedMutex {
   void clear() noexcept {
     // Relaxed, twice: the caller vouches that nobody else looks.
     for (Cell& cell : cells_) Env::store(cell.reader, Word::kFree, std::memory_order_relaxed);
-    Env::store(written_, kNo, std::memory_order_relaxed);  // as above
+    Env::store(phase_, kIdle, std::memory_order_relaxed);  // as above
   }
 
   template <class Clock, class Duration, class Take>
@@ -541,7 +565,7 @@ class alignas(kNoSharing) BasicSharedMutex {
   BasicMutex<Env> writer_;
   BasicEventCount<Env> drained_;
   BasicEventCount<Env> opened_;
-  internal::Word<std::uint32_t> written_;
+  internal::Word<std::uint32_t> phase_;
   std::array<Cell, kReaders> cells_;
 };
 
