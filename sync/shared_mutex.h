@@ -59,8 +59,8 @@
 // before it has looked for a writer, is no different. A writer: the writer lock's word is the
 // commit, see sync/mutex.h; `phase` tells whether the death matters: it is 1 from before the first
 // change to after the last, and who finds the lock marked with another drops the mark. Readers that
-// wait for a dead writer find out at the end of their slice. Every loop is bounded by attempts or by
-// the deadline.
+// wait for a dead writer find out at the end of their slice. Every loop is bounded by attempts or
+// by the deadline.
 //
 // Cost: lock_shared() one compare-and-swap on the reader's own line, two loads of a line that is
 // only read while no writer comes; unlock_shared() a store and a load. lock() a compare-and-swap, a
@@ -140,7 +140,8 @@ class alignas(kNoSharing) BasicSharedMutex {
 
   /// Throws std::logic_error if the calling thread does not hold the lock for writing.
   void unlock() {
-    if (!is_owned()) internal::refuse_unlock();
+    const internal::HeldLock* const held = find_mine(Env::self());  // a forked child holds nothing
+    if (held == nullptr || is_share(*held)) internal::refuse_unlock();
     // Release: for the compiler: no change may come after it, as a kill may fall in between.
     if (!is_marked()) Env::store(phase_, kIdle, std::memory_order_release);
     leave();
@@ -175,7 +176,7 @@ class alignas(kNoSharing) BasicSharedMutex {
 
   /// Throws std::logic_error if the calling thread holds no share.
   void unlock_shared() {
-    internal::ThreadState& self = Env::self();  // of a forked child: holds nothing
+    internal::ThreadState& self = Env::self();  // as in unlock()
     internal::HeldLock* const held = find_mine(self);
     if (held == nullptr || !is_share(*held)) [[unlikely]]
       internal::refuse_unlock();
