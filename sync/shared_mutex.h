@@ -396,15 +396,26 @@ class alignas(kNoSharing) BasicSharedMutex {
   /// the lock is held by a reader, the look that counts is that at `phase`, which changes before
   /// the next writer's fence.
   Entry try_enter(internal::ThreadState& self) {
-    internal::Word<std::uint64_t>* const cell = take_cell(self, Search::free);
-    if (cell == nullptr) return Entry::crowded;
+    self.held.make_room();
+    internal::Word<std::uint64_t>* cell = &cells_[self.reader_cell % kReaders].reader;
+    std::uint64_t found = Word::kFree;
+    // Sequentially consistent: as above.
+    if (!Env::cas(*cell, found, self.me, std::memory_order_seq_cst)) [[unlikely]] {
+      cell = take_cell(self, Search::free);
+      if (cell == nullptr) return Entry::crowded;
+    }
     // Sequentially consistent: as above. It also pairs with the release of the last writer.
     const std::uint64_t word = writer_.look(std::memory_order_seq_cst);
     self.held.add(*cell);
     if (is_open(word)) [[likely]]
       return Entry::inside;
-    leave_cell(self, *cell);
+    withdraw(self, *cell);
     return Entry::refused;
+  }
+
+  [[gnu::noinline]] void withdraw(internal::ThreadState& self,
+                                  internal::Word<std::uint64_t>& cell) {
+    leave_cell(self, cell);
   }
 
   /// Whether the writer's word, just looked at, lets readers in.
@@ -417,7 +428,8 @@ class alignas(kNoSharing) BasicSharedMutex {
   }
 
   /// Puts this thread into a cell, beginning where it found one last; nullptr if none can be had.
-  internal::Word<std::uint64_t>* take_cell(internal::ThreadState& self, Search search) {
+  [[gnu::noinline]] internal::Word<std::uint64_t>* take_cell(internal::ThreadState& self,
+                                                             Search search) {
     self.held.make_room();
     Tag probed = Word::tag_of(self.me);  // and found alive
     for (std::size_t i = 0; i < kReaders; ++i) {
@@ -435,13 +447,14 @@ class alignas(kNoSharing) BasicSharedMutex {
       }
       // Sequentially consistent: see try_enter().
       if (!Env::cas(cell, word, self.me, std::memory_order_seq_cst)) continue;
-      if (i != 0) self.reader_cell = static_cast<std::uint32_t>(index);
+      self.reader_cell = static_cast<std::uint32_t>(index);
       return &cell;
     }
     return nullptr;
   }
 
-  void leave_cell(internal::ThreadState& self, internal::Word<std::uint64_t>& cell) {
+  [[gnu::always_inline]] void leave_cell(internal::ThreadState& self,
+                                         internal::Word<std::uint64_t>& cell) {
     // Relaxed: this thread's own word.
     const bool mine = Env::load(cell, std::memory_order_relaxed) == self.me;
     // Release: pairs with the acquire in is_left().
