@@ -48,9 +48,10 @@
 // for reading what it holds for writing (the try_ forms say false instead). Status: as for Mutex.
 //
 // Threads and processes: all calls may overlap, but for destroy() and reset(). try_lock() and
-// try_lock_shared() may fail because of another try that failed. No call is a cancellation point. A
-// forked child holds nothing of what its parent holds: it must not run the destructor of a
-// std::shared_lock or std::unique_lock that the parent had locked.
+// try_lock_shared() may fail because of another try that failed, or of a reader that is just
+// looking for a cell. No call is a cancellation point. A forked child holds nothing of what its
+// parent holds: it must not run the destructor of a std::shared_lock or std::unique_lock that the
+// parent had locked.
 //
 // If a process dies here: a reader's share ends with its process, or with its thread (as far as
 // that runs its destructors: after a bare exit(2) of one thread the share stays until the process
