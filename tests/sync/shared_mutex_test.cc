@@ -8,6 +8,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -234,6 +238,20 @@ TEST_F(SharedMutexTest, SharesOfManyLocksAreGivenBackInAnyOrder) {
     EXPECT_TRUE(lock.try_lock());
     lock.unlock();
   }
+}
+
+/// What the kernel would mark if this thread died: its address must not outlive the share, since
+/// other things may lie there later.
+TEST_F(SharedMutexTest, TheKernelForgetsACellThatIsGivenBack) {
+  robust_list_head* head = nullptr;
+  std::size_t size = 0;
+  ASSERT_EQ(syscall(SYS_get_robust_list, 0, &head, &size), 0);
+  Mutex mutex;
+  lock_.lock_shared();
+  mutex.lock();
+  mutex.unlock();
+  lock_.unlock_shared();
+  EXPECT_EQ(head->list_op_pending, nullptr);
 }
 
 // -------------------------------------------------------------------------------------------------
