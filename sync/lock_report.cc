@@ -76,6 +76,18 @@ void refuse_relock() {
       "be locked again");
 }
 
+void refuse_upgrade() {
+  throw std::logic_error(
+      "sluice: this thread holds the lock for reading, and would wait for itself: give that back "
+      "before locking for writing");
+}
+
+void refuse_downgrade() {
+  throw std::logic_error(
+      "sluice: this thread holds the lock for writing, and would wait for itself: give that back "
+      "before locking for reading");
+}
+
 void refuse_marking() {
   throw std::logic_error(
       "sluice: mark_consistent by a thread that does not hold the lock, or of a lock whose owner "

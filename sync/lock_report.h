@@ -41,6 +41,8 @@ namespace internal {
 // Misuse: std::logic_error.
 [[noreturn]] void refuse_unlock();
 [[noreturn]] void refuse_relock();
+[[noreturn]] void refuse_upgrade();
+[[noreturn]] void refuse_downgrade();
 [[noreturn]] void refuse_marking();
 [[noreturn]] void refuse_wait();
 [[noreturn]] void refuse_notify();

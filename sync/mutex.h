@@ -166,10 +166,7 @@ class BasicMutex {
   /// Ends the lock's use: later calls say closed. busy if a living owner holds it;
   /// foreign_registry. Waiters are told.
   Status destroy() {
-    const std::uint32_t mine = Env::self().incarnation;
-    // Relaxed: as in take().
-    const std::uint32_t found = Env::load(incarnation_, std::memory_order_relaxed);
-    if (found != 0 && found != mine) return Status::foreign_registry;
+    if (is_foreign(Env::self().incarnation)) return Status::foreign_registry;
     return end_as(Word::kDestroyed);
   }
 
@@ -185,6 +182,11 @@ class BasicMutex {
       Env::store(word_, Word::kFree, std::memory_order_release);
       // Relaxed, twice: the caller vouches that nobody else looks.
       Env::store(incarnation_, incarnation, std::memory_order_relaxed);
+    if (is_foreign(incarnation)) {
+      // Relaxed, three times: the caller vouches that nobody else looks. In this order, since a
+      // free lock of another registry is refused, and so can be reset again.
+      Env::store(word_, Word::kFree, std::memory_order_relaxed);
+      Env::store(incarnation_, incarnation, std::memory_order_relaxed);    // as above
       Env::store(died_, participant::kNobody, std::memory_order_relaxed);  // as above
       Env::futex_wake(word_, INT_MAX);
       return Status::ok;
@@ -215,6 +217,40 @@ class BasicMutex {
 
   friend std::ostream& operator<<(std::ostream& out, const BasicMutex& mutex) {
     return out << (kRelock == Relock::counted ? "RecursiveMutex: " : "Mutex: ") << mutex.report();
+  }
+
+  // For SharedMutex.
+
+  /// Whether the lock is of this registry; it becomes so if it was nobody's.
+  bool belongs_to(std::uint32_t mine) noexcept {
+    // Relaxed, twice: whoever finds another number, or none, decides by a read-modify-write, which
+    // sees the latest.
+    std::uint32_t found = Env::load(incarnation_, std::memory_order_relaxed);
+    if (found == mine) [[likely]]
+      return true;
+    found = 0;
+    return Env::cas(incarnation_, found, mine, std::memory_order_relaxed) ||  // as above
+           found == mine;
+  }
+
+  /// Whether the lock has been used under another registry.
+  [[nodiscard]] bool is_foreign(std::uint32_t mine) const noexcept {
+    // Relaxed: as in belongs_to().
+    const std::uint32_t found = Env::load(incarnation_, std::memory_order_relaxed);
+    return found != 0 && found != mine;
+  }
+
+  /// The word, as `order` says.
+  [[nodiscard]] std::uint64_t look(std::memory_order order) const noexcept {
+    return Env::load(word_, order);  // ordered as the caller says
+  }
+
+  /// Whose death is marked, or was the last to be.
+  [[nodiscard]] Tag died() const noexcept {
+    // Relaxed, twice: for people.
+    const std::uint64_t word = Env::load(word_, std::memory_order_relaxed);
+    if (Word::is_abandoned(word)) return Word::tag_of(word);
+    return Env::load(died_, std::memory_order_relaxed);  // as above
   }
 
   // For ConditionVariable.
@@ -257,10 +293,8 @@ class BasicMutex {
 
   Status take(Deadline deadline, Marked marked) {
     internal::ThreadState& self = Env::self();
-    // Relaxed: only compared; adopt() decides.
-    if (Env::load(incarnation_, std::memory_order_relaxed) != self.incarnation) [[unlikely]] {
-      if (!adopt(self.incarnation)) return Status::foreign_registry;
-    }
+    if (!belongs_to(self.incarnation)) [[unlikely]]
+      return Status::foreign_registry;
     self.held.want(word_);
     std::uint64_t word = Word::kFree;
     // Acquire: pairs with the release of the last owner.
@@ -277,14 +311,6 @@ class BasicMutex {
       self.held.give_up();
     }
     return s;
-  }
-
-  /// Makes the lock this registry's, unless it is another's.
-  bool adopt(std::uint32_t mine) noexcept {
-    std::uint32_t found = 0;
-    // Relaxed: whoever finds another number, or none, comes here, and a read-modify-write sees the
-    // latest.
-    return Env::cas(incarnation_, found, mine, std::memory_order_relaxed) || found == mine;
   }
 
   Status take_again_by_owner(internal::ThreadState& self, Deadline deadline) {
@@ -366,13 +392,6 @@ class BasicMutex {
     if (Word::tag_of(word) == participant::kNobody) return;
     // Relaxed: for people.
     Env::store(died_, Word::tag_of(word), std::memory_order_relaxed);
-  }
-
-  [[nodiscard]] Tag died() const noexcept {
-    // Relaxed, twice: for people.
-    const std::uint64_t word = Env::load(word_, std::memory_order_relaxed);
-    if (Word::is_abandoned(word)) return Word::tag_of(word);
-    return Env::load(died_, std::memory_order_relaxed);  // as above
   }
 
   /// The word is this thread's with waiters or a mark, or not this thread's at all.

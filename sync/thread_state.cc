@@ -110,6 +110,7 @@ void refresh_thread() {
   t_thread.held.watch(at_home ? robust_list_of_this_thread() : nullptr);
   t_thread.held.forget();
   const auto thread = static_cast<std::uint64_t>(gettid());
+  t_thread.reader_cell = static_cast<std::uint32_t>(thread);
   t_thread.me = tag << 32 | thread | (at_home ? 0 : LockWord::kForeignThread);
 }
 

@@ -87,15 +87,14 @@ class HeldLocks {
   /// Before the first attempt to take `lock`: its death is to be noticed from then on. Throws
   /// std::bad_alloc; then nothing has changed.
   void want(Word<std::uint64_t>& lock) {
-    if (count_ == capacity_) [[unlikely]]
-      grow();
+    make_room();
     pending(&lock);
   }
 
   /// After want(): the lock was not taken.
   void give_up() noexcept { pending(count_ != 0 ? locks_[count_ - 1].word : nullptr); }
 
-  /// After want(): the lock was taken.
+  /// After want() or make_room(): the lock was taken.
   void add(Word<std::uint64_t>& lock) noexcept { locks_[count_++] = {&lock, 1}; }
 
   /// After the lock was given back, and its waiter woken.
@@ -108,6 +107,25 @@ class HeldLocks {
     give_up();
   }
 
+  /// For a lock that nobody sleeps for, a reader's cell: the kernel goes on watching another. Call
+  /// before taking it; throws std::bad_alloc.
+  void make_room() {
+    if (count_ == capacity_) [[unlikely]]
+      grow();
+  }
+
+  /// After make_room() and add(): the lock was given back.
+  void remove_unwatched(const Word<std::uint64_t>& lock) noexcept {
+    if (count_ != 0 && locks_[count_ - 1].word == &lock) [[likely]] {
+      --count_;
+    } else {
+      remove_inner(lock);
+    }
+    // What was taken later, and given back, has left the kernel watching this one.
+    if (*pending_ == reinterpret_cast<const char*>(&lock) - offset_) [[unlikely]]
+      give_up();
+  }
+
   [[nodiscard]] HeldLock* find(const Word<std::uint64_t>* lock) noexcept {
     return find_at(reinterpret_cast<std::uintptr_t>(lock));
   }
@@ -116,6 +134,15 @@ class HeldLocks {
   [[nodiscard]] HeldLock* find_at(std::uintptr_t address) noexcept {
     for (std::size_t i = count_; i-- != 0;) {
       if (reinterpret_cast<std::uintptr_t>(locks_[i].word) == address) return &locks_[i];
+    }
+    return nullptr;
+  }
+
+  /// The one of an object of many words that was taken last; nullptr if there is none.
+  [[nodiscard]] HeldLock* find_within(const void* object, std::size_t bytes) noexcept {
+    const auto begin = reinterpret_cast<std::uintptr_t>(object);
+    for (std::size_t i = count_; i-- != 0;) {
+      if (reinterpret_cast<std::uintptr_t>(locks_[i].word) - begin < bytes) return &locks_[i];
     }
     return nullptr;
   }
@@ -158,6 +185,8 @@ struct ThreadState {
   std::uint64_t me = ~std::uint64_t{0};
   /// Of the registry that gave the tag.
   std::uint32_t incarnation = 0;
+  /// Where it found a free reader's cell last (sync/shared_mutex.h): only a hint.
+  std::uint32_t reader_cell = 0;
   HeldLocks held;
 };
 

@@ -225,6 +225,7 @@ void Explorer::begin() {
   for (const auto& party : parties_) {
     party->fiber.restart();
     party->state.held.forget();
+    party->state.reader_cell = LockWord::tag_of(party->state.me);
     party->list.list_op_pending = nullptr;
     party->life = Life::ready;
     party->doomed = false;
