@@ -174,19 +174,12 @@ class BasicMutex {
   /// registry, whatever it was. busy if an owner holds it who is not known to be dead.
   Status reset() {
     const std::uint32_t incarnation = Env::self().incarnation;
-    // Relaxed: as in take().
-    const std::uint32_t found = Env::load(incarnation_, std::memory_order_relaxed);
-    if (found != 0 && found != incarnation) {
-      // Release: who takes the lock then sees what the caller has written before. In this order,
-      // since a free lock of another registry is refused, and so can be reset again.
+    if (is_foreign(incarnation)) {
+      // In this order: a free lock of another registry is refused, and so can be reset again.
+      // Release: whoever takes the free lock sees what the caller has put in order.
       Env::store(word_, Word::kFree, std::memory_order_release);
       // Relaxed, twice: the caller vouches that nobody else looks.
       Env::store(incarnation_, incarnation, std::memory_order_relaxed);
-    if (is_foreign(incarnation)) {
-      // Relaxed, three times: the caller vouches that nobody else looks. In this order, since a
-      // free lock of another registry is refused, and so can be reset again.
-      Env::store(word_, Word::kFree, std::memory_order_relaxed);
-      Env::store(incarnation_, incarnation, std::memory_order_relaxed);    // as above
       Env::store(died_, participant::kNobody, std::memory_order_relaxed);  // as above
       Env::futex_wake(word_, INT_MAX);
       return Status::ok;
