@@ -214,7 +214,7 @@ TYPED_TEST(SharedMutexBehaviour, AReaderWithoutACellKeepsNoReaderOut) {
   stage->step = 1;
   stage.finish(parties.front());
   EXPECT_TRUE(stage->lock.try_lock_shared());
-  stage.start([](Book& book) { EXPECT_FALSE(book.lock.try_lock()); });
+  stage.finish(stage.start([](Book& book) { EXPECT_FALSE(book.lock.try_lock()); }));
   stage->lock.unlock_shared();
   stage->step = 2;
   stage.finish();
