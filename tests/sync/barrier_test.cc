@@ -274,7 +274,7 @@ TEST(BarrierBytes, NoneMakeACallHangOrCrash) {
   const auto start = Clock::now();
   int told[20] = {};
   for (int i = 0; i < 3000; ++i) {
-    Bytes bytes;
+    Bytes bytes = {};
     std::uint64_t* const words = reinterpret_cast<std::uint64_t*>(&bytes);
     for (std::size_t w = 0; w < sizeof bytes / 8; ++w) words[w] = random();
     // Near what is right, in different ways, so that the calls come far.
