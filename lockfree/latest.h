@@ -125,9 +125,10 @@ class BasicLatest {
     return room.value;
   }
   Status exchange(const T& value, T& before, Deadline deadline) {
-    return parts_.modify(deadline, [&](const T& now, T& next) {
+    internal::ValueRoom<T> room;
+    return parts_.modify(deadline, room.value, [&](T& now) {
       before = now;
-      next = value;
+      now = value;
       return true;
     });
   }
@@ -140,10 +141,11 @@ class BasicLatest {
     return exchanged;
   }
   Status compare_exchange(T& expected, const T& desired, bool& exchanged, Deadline deadline) {
-    return parts_.modify(deadline, [&](const T& now, T& next) {
-      exchanged = internal::same_value(now, expected);
+    internal::ValueRoom<T> room;
+    return parts_.modify(deadline, room.value, [&](T& now) {
+      exchanged = internal::same_value(std::as_const(now), expected);
       if (exchanged) {
-        next = desired;
+        now = desired;
       } else {
         expected = now;
       }
@@ -246,25 +248,26 @@ class BasicLatest {
                                     std::to_string(sizeof(T)) + " bytes"});
   }
 
+  /// `value`: room to work in; in the end what was stored.
   template <class Fn>
-  Status change(Fn& fn, T& stored, Deadline deadline) {
-    return parts_.modify(deadline, [&](const T& now, T& next) {
+  Status change(Fn& fn, T& value, Deadline deadline) {
+    return parts_.modify(deadline, value, [&](T& now) {
       if constexpr (std::is_invocable_r_v<T, Fn&, const T&>) {
-        next = fn(now);
+        now = fn(std::as_const(now));
       } else {
-        fn(next);
+        fn(now);
       }
-      stored = next;
       return true;
     });
   }
 
   template <class Operation>
   T fetch(Operation operation, T operand) {
+    T value{};
     T before{};
-    const Status s = parts_.modify(Deadline::never(), [&](const T& now, T& next) {
+    const Status s = parts_.modify(Deadline::never(), value, [&](T& now) {
       before = now;
-      next = static_cast<T>(operation(now, operand));
+      now = static_cast<T>(operation(now, operand));
       return true;
     });
     check(s, "change");

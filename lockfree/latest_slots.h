@@ -9,7 +9,7 @@
 //     8  pins[2] u64 = use:60 | state:2 | slot:2   a lapped reader, and a writer that grants
 //    24  sleepers u32                              waiters, and a writer that wakes them
 //    64  writing: Mutex                            writers
-//   128  slot[0..3]: turn u64 | T as u64 words     writer
+//   128  slot[0..3]: T as u64 words | turn u64     writer
 //        turn: the `newest` that the slot's contents are, or will be once they are complete
 //
 // A writer holds the lock, takes a slot that is neither the newest nor pinned, sets its turn, fills
@@ -42,15 +42,14 @@
 #ifndef SLUICE_LOCKFREE_LATEST_SLOTS_H_
 #define SLUICE_LOCKFREE_LATEST_SLOTS_H_
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <ostream>
 #include <stdexcept>
 
 #include "sluice/lockfree/value_bytes.h"
+#include "sluice/lockfree/word_copy.h"
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/event_count.h"
 #include "sluice/sync/mutex.h"
@@ -73,8 +72,8 @@ class LatestSlots {
   static constexpr std::uint64_t kSlotBits = kSlots - 1;
 
   struct alignas(kCacheLine) Slot {
-    Word<std::uint64_t> turn;
     std::array<Word<std::uint64_t>, kWords> words;
+    Word<std::uint64_t> turn;
   };
 
   /// A pin's word.
@@ -128,21 +127,19 @@ class LatestSlots {
     return finish();
   }
 
-  /// Calls change(now, next) once, with the lock held; it returns whether to store `next`.
+  /// Puts the value into `value` and calls change(value) once, with the lock held; it returns
+  /// whether to store what it has made of it.
   template <class Change>
-  Status modify(Deadline deadline, Change change) {
+  Status modify(Deadline deadline, T& value, Change change) {
     if (const Status s = take(deadline); s != Status::ok) return s;
-    {
-      Unless unless{*this};
-      ValueRoom<T> now;
-      // Relaxed: the lock orders.
-      copy(slot_of(Env::load(newest_, std::memory_order_relaxed)), now.value);
-      T next = now.value;
-      const bool stores = change(static_cast<const T&>(now.value), next);
-      if (!writing_.is_owned()) refuse_forked_update();
-      if (stores) publish(next);
-      unless.is_done = true;
-    }
+    Unless unless{*this};
+    // Relaxed: the lock orders.
+    copy(slot_of(Env::load(newest_, std::memory_order_relaxed)), value);
+    const bool stores = change(value);
+    if (!writing_.is_owned()) [[unlikely]]
+      refuse_forked_update();
+    if (stores) publish(value);
+    unless.is_done = true;
     return finish();
   }
 
@@ -184,31 +181,16 @@ class LatestSlots {
   const Slot& slot_of(std::uint64_t newest) const noexcept { return slots_[newest & kSlotBits]; }
 
   static void copy(const Slot& slot, T& to) noexcept {
-    auto* const bytes = reinterpret_cast<std::byte*>(&to);
-    for (std::size_t i = 0; i < kWords; ++i) {
-      // Acquire: pairs with the release in fill(): seeing this, the reader sees the turn that was
-      // stored before it.
-      const std::uint64_t word = Env::load(slot.words[i], std::memory_order_acquire);
-      std::memcpy(bytes + 8 * i, &word, std::min<std::size_t>(8, sizeof(T) - 8 * i));
-    }
+    load_bytes<Env, sizeof(T)>(slot.words.data(), reinterpret_cast<std::byte*>(&to));
   }
 
-  static void fill_words(Slot& slot, const T& value) noexcept {
-    const auto* const bytes = reinterpret_cast<const std::byte*>(&value);
-    for (std::size_t i = 0; i < kWords; ++i) {
-      std::uint64_t word = 0;
-      std::memcpy(&word, bytes + 8 * i, std::min<std::size_t>(8, sizeof(T) - 8 * i));
-      // Release: pairs with the acquire in copy(), for the sake of the turn.
-      Env::store(slot.words[i], word, std::memory_order_release);
-    }
-  }
   static void fill(Slot& slot, const T& value) noexcept {
     if constexpr (kMayHavePadding<T>) {
       T clean = value;
       clear_padding(clean);
-      fill_words(slot, clean);
+      store_bytes<Env, sizeof(T)>(slot.words.data(), reinterpret_cast<const std::byte*>(&clean));
     } else {
-      fill_words(slot, value);
+      store_bytes<Env, sizeof(T)>(slot.words.data(), reinterpret_cast<const std::byte*>(&value));
     }
   }
 

@@ -72,17 +72,17 @@ class LatestWord {
     return Status::ok;
   }
 
-  /// Calls change(now, next) until nobody has come between; `change` returns whether to store.
+  /// Puts the value into `value` and calls change(value), which returns whether to store what it
+  /// has made of it; again if somebody has come between.
   template <class Change>
-  Status modify(Deadline /*deadline*/, Change change) {
+  Status modify(Deadline /*deadline*/, T& value, Change change) {
     // Acquire: pairs with the release of whoever stored it.
     Bits bits = Env::load(word_, std::memory_order_acquire);
     for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
-      T now = value_of(bits);
-      T next = now;
-      if (!change(now, next)) return Status::ok;
+      from_bits(bits, value);
+      if (!change(value)) return Status::ok;
       // Acquire-release: what is stored rests upon what was found, and whoever finds it sees both.
-      if (Env::cas(word_, bits, to_bits(next), std::memory_order_acq_rel)) {
+      if (Env::cas(word_, bits, to_bits(value), std::memory_order_acq_rel)) {
         sleepers_.notify_all();
         return Status::ok;
       }

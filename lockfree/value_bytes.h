@@ -25,7 +25,7 @@ namespace sluice {
 /// another process.
 template <class T>
 concept SharedValue =
-    std::is_object_v<T> && std::is_trivially_copyable_v<T> && std::copy_constructible<T> &&
+    std::is_object_v<T> && std::is_trivially_copyable_v<T> && std::copyable<T> &&
     !std::is_const_v<T> && !std::is_volatile_v<T> && !std::is_pointer_v<T> && !std::is_array_v<T>;
 
 /// What can be compared by value: by its own operator==, or by its bytes where each value has one

@@ -223,7 +223,7 @@ struct HastyEnv : RealLockEnv {
     if constexpr (std::is_same_v<T, std::uint64_t>) {
       const std::ptrdiff_t at =
           reinterpret_cast<std::byte*>(&word) - reinterpret_cast<std::byte*>(newest);
-      const bool is_turn = at >= 128 && at % 64 == 0;
+      const bool is_turn = at >= 128 && at % 64 == sizeof(Item);
       if (is_turn) RealEnv::store(*newest, value, order);  // the fault
     }
   }
@@ -252,7 +252,7 @@ TEST_F(LatestCrash, MutantThatUpdatesInPlaceIsFound) {
                       std::uint64_t newest = 0;
                       std::memcpy(&newest, bytes, sizeof newest);
                       const Item seven = Item::of(7);
-                      std::memcpy(bytes + 128 + newest % 4 * 64 + 8, &seven, sizeof seven);
+                      std::memcpy(bytes + 128 + newest % 4 * 64, &seven, sizeof seven);
                       return now;
                     });
                   }),

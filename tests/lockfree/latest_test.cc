@@ -557,9 +557,9 @@ TEST(Latest, KeepsTheLayoutThatTheHeaderDocuments) {
   latest->store(Block<64>::of(0x22));
   EXPECT_EQ(sizeof(Latest<Block<64>>), kSlotsAt + 4 * 128);
   EXPECT_EQ(latest.memory.peek<std::uint64_t>(kNewestAt), 2 * 4 + 2U) << "version 2 in slot 2";
-  EXPECT_EQ(latest.memory.peek<std::uint64_t>(kSlotsAt + 2 * 128), 2 * 4 + 2U);
-  EXPECT_EQ(latest.memory.peek<std::uint64_t>(kSlotsAt + 2 * 128 + 8), 0x22U);
-  EXPECT_EQ(latest.memory.peek<std::uint64_t>(kSlotsAt + 128), 1 * 4 + 1U);
+  EXPECT_EQ(latest.memory.peek<std::uint64_t>(kSlotsAt + 2 * 128 + 64), 2 * 4 + 2U);
+  EXPECT_EQ(latest.memory.peek<std::uint64_t>(kSlotsAt + 2 * 128), 0x22U);
+  EXPECT_EQ(latest.memory.peek<std::uint64_t>(kSlotsAt + 128 + 64), 1 * 4 + 1U);
   EXPECT_EQ(latest.memory.peek<std::uint64_t>(kWritingAt), 0U) << "the lock is free";
   Placed<std::int16_t> word;
   word->store(-2);

@@ -72,7 +72,7 @@ struct LocatingEnv : ScheduledEnv {
   static std::ptrdiff_t offset_of(const Word<T>& word) noexcept {
     return reinterpret_cast<const char*>(&word) - latest;
   }
-  static bool is_turn(std::ptrdiff_t at) noexcept { return at >= 128 && at % 64 == 0; }
+  static bool is_turn(std::ptrdiff_t at) noexcept { return at >= 128 && at % 64 == sizeof(Pair); }
   static bool is_pin(std::ptrdiff_t at) noexcept { return at == 8 || at == 16; }
 };
 
