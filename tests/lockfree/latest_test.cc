@@ -26,8 +26,10 @@
 #include "sluice/lockfree/value_bytes.h"
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/error.h"
+#include "sluice/sync/futex.h"
 #include "sluice/sync/lock_env.h"
 #include "sluice/sync/mutex.h"
+#include "sluice/sync/participant.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/word.h"
 #include "sluice/tests/lockfree/memory.h"
@@ -383,6 +385,44 @@ TEST(Latest, EveryChangeWakes) {
     last = number.load();
     block.store(Block<64>::of(last));
   }
+}
+
+/// Counts what would be a system call.
+struct CountingEnv : internal::RealLockEnv {
+  static inline std::atomic<int> calls = 0;
+
+  static bool heavy_barrier() noexcept { return ++calls, RealLockEnv::heavy_barrier(); }
+  template <class T>
+  static internal::FutexWait futex_wait(internal::Word<T>& word, std::uint32_t expected,
+                                        Deadline::TimePoint until) noexcept {
+    return ++calls, RealLockEnv::futex_wait(word, expected, until);
+  }
+  template <class T>
+  static int futex_wake(internal::Word<T>& word, int count) noexcept {
+    return ++calls, RealLockEnv::futex_wake(word, count);
+  }
+  static Liveness probe(std::uint32_t tag) noexcept { return ++calls, RealLockEnv::probe(tag); }
+  static Deadline::TimePoint now() noexcept { return ++calls, RealLockEnv::now(); }
+};
+
+template <class T>
+void expect_makes_no_system_call(const T& one, const T& two) {
+  BasicLatest<T, CountingEnv, internal::LatestParts<T, CountingEnv>> latest;
+  CountingEnv::calls = 0;
+  for (int i = 0; i < 100; ++i) {
+    latest.store(one);
+    T found = latest.load();
+    latest.exchange(two);
+    latest.compare_exchange(found, one);
+    latest.update([](T&) {});
+    EXPECT_EQ(latest.wait(one, Deadline::never()), Status::ok);
+  }
+  EXPECT_EQ(CountingEnv::calls, 0);
+}
+
+TEST(Latest, MakesNoSystemCallWhileNobodySleeps) {
+  expect_makes_no_system_call<int>(1, 2);
+  expect_makes_no_system_call(Block<64>::of(1), Block<64>::of(2));
 }
 
 // -------------------------------------------------------------------------------------------------
