@@ -32,9 +32,10 @@
 // others within one of ours. Writing the same Latest inside its own update() throws
 // std::logic_error. If `fn`, or T's operator==, throws, the value stays as it was.
 //
-// Threads and processes: all calls may overlap, but for reset(). A store and the load that sees it
-// synchronize (release, acquire). For T up to 8 bytes update() may call `fn` more than once; else
-// it calls it once, with writers locked out: so let it be short, and not fork.
+// Threads and processes: all calls may overlap, but for reset(). Readers need a writable mapping:
+// one that is overtaken asks for a slot. A store and the load that sees it synchronize (release,
+// acquire). For T up to 8 bytes update() may call `fn` more than once; else it calls it once, with
+// writers locked out: so let it be short, and not fork.
 //
 // Steps. A load makes one copy, or another if three stores came while it made it; five at the
 // most: from the third on it has a slot kept for it. Only if two other readers have slots kept at

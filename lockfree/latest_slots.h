@@ -43,6 +43,7 @@
 #define SLUICE_LOCKFREE_LATEST_SLOTS_H_
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <ostream>

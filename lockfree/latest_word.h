@@ -18,6 +18,7 @@
 #ifndef SLUICE_LOCKFREE_LATEST_WORD_H_
 #define SLUICE_LOCKFREE_LATEST_WORD_H_
 
+#include <atomic>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>

@@ -3,6 +3,9 @@
 #include "sluice/lockfree/latest.h"
 
 #include <gtest/gtest.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -31,8 +34,10 @@
 #include "sluice/sync/mutex.h"
 #include "sluice/sync/participant.h"
 #include "sluice/sync/status.h"
+#include "sluice/sync/wait_policy.h"
 #include "sluice/sync/word.h"
 #include "sluice/tests/lockfree/memory.h"
+#include "sluice/tests/sync/asleep.h"
 
 namespace sluice::tests {
 namespace {
@@ -312,6 +317,26 @@ TEST(Latest, WritingItInsideItsOwnUpdateIsAnError) {
   EXPECT_EQ(latest.load().number(), 3U);
 }
 
+TEST(Latest, AChildForkedInsideAnUpdateDoesNotFinishIt) {
+  Latest<Block<64>> latest(Block<64>::of(1));
+  pid_t child = -1;
+  bool is_refused = false;
+  try {
+    latest.update([&](Block<64>& now) {
+      child = fork();
+      now = Block<64>::of(2);
+    });
+  } catch (const std::logic_error&) {
+    is_refused = true;
+  }
+  if (child == 0) _exit(is_refused && latest.load().number() == 1 ? 0 : 1);
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_FALSE(is_refused);
+  EXPECT_EQ(latest.load().number(), 2U) << "the parent does";
+}
+
 TEST(Latest, AWriterWaitsForAnotherUntilItsDeadline) {
   Latest<Block<64>> latest(Block<64>::of(1));
   latest.update([&](Block<64>& now) {
@@ -355,36 +380,46 @@ TEST(Latest, WaitsUntilItIsAnother) {
   expect_waits_for_another(Block<64>::of(0), Block<64>::of(1));
 }
 
+/// Waits for a change of `old` as a sleeper whose slices are so long that only a wake-up helps.
+template <class T>
+void sleep_until_another(const Latest<T>& latest, const T& old) {
+  const ScopedWaitPolicy policy(
+      {.mode = WaitMode::block, .first_slice = 20s, .longest_slice = 20s});
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(latest.wait(old, Deadline::never()), Status::ok);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, 15s) << "nobody woke it";
+}
+
+/// `change` is made while a thread sleeps for it, most likely.
+template <class T>
+void expect_wakes(const T& old, const std::function<void(Latest<T>&)>& change) {
+  Latest<T> latest(old);
+  std::atomic<pid_t> id = 0;
+  std::thread waiter([&] {
+    id = gettid();
+    sleep_until_another(latest, old);
+  });
+  while (id == 0) std::this_thread::yield();
+  EXPECT_TRUE(wait_until_asleep(id));
+  change(latest);
+  waiter.join();
+}
+
 TEST(Latest, EveryChangeWakes) {
-  Latest<int> number;
-  Latest<Block<64>> block;
-  const std::vector<std::function<void(int)>> changes = {
-      [&](int n) { number.store(n), block.store(Block<64>::of(n)); },
-      [&](int n) { number.exchange(n), block.exchange(Block<64>::of(n)); },
-      [&](int n) {
-        int expected = number.load();
-        EXPECT_TRUE(number.compare_exchange(expected, n));
-        Block<64> before = block.load();
-        EXPECT_TRUE(block.compare_exchange(before, Block<64>::of(n)));
-      },
-      [&](int) {
-        number.fetch_add(1);
-        block.update([](Block<64>& b) { b = Block<64>::of(b.number() + 1); });
-      },
-      [&](int n) { number.fetch_or(n), block.store(Block<64>::of(n)); }};
-  int last = 0;
-  for (const auto& change : changes) {
-    const int old = last;
-    std::thread a([&, old] { number.wait(old); });
-    std::thread b([&, old] { block.wait(Block<64>::of(old)); });
-    std::this_thread::sleep_for(5ms);  // so that they sleep, most likely
-    last = 2 * old + 1;
-    change(last);
-    a.join();
-    b.join();
-    last = number.load();
-    block.store(Block<64>::of(last));
-  }
+  expect_wakes<int>(1, [](auto& latest) { latest.store(2); });
+  expect_wakes<int>(1, [](auto& latest) { latest.exchange(2); });
+  expect_wakes<int>(1, [](auto& latest) { latest.update([](int& n) { ++n; }); });
+  expect_wakes<int>(1, [](auto& latest) { latest.fetch_add(1); });
+  expect_wakes<int>(1, [](auto& latest) { latest.fetch_or(2); });
+  expect_wakes<int>(1, [](auto& latest) { latest.fetch_and(0); });
+  const auto one = Block<64>::of(1);
+  const auto two = Block<64>::of(2);
+  expect_wakes<Block<64>>(one, [&](auto& latest) { latest.store(two); });
+  expect_wakes<Block<64>>(one, [&](auto& latest) { latest.exchange(two); });
+  expect_wakes<Block<64>>(one, [&](auto& latest) {
+    Block<64> expected = one;
+    EXPECT_TRUE(latest.compare_exchange(expected, two));
+  });
 }
 
 /// Counts what would be a system call.
@@ -511,6 +546,64 @@ TEST(Latest, ReadersThatAskForASlotAreNeverTornEither) {
   }
   std::this_thread::sleep_for(500ms);
   stop = true;
+}
+
+/// Has each copy that a reader makes overtaken by stores, before it is checked.
+struct LappingEnv : internal::RealLockEnv {
+  static inline const std::byte* latest = nullptr;
+  static inline std::function<void()> lap;
+  static inline int copies = 0;
+
+  template <class T>
+  static T load(const internal::Word<T>& word, std::memory_order order) noexcept {
+    const auto at = static_cast<std::size_t>(reinterpret_cast<const std::byte*>(&word) - latest);
+    const bool is_turn = at > kSlotsAt && at % 128 == 64;
+    if (is_turn) ++copies, lap();
+    return RealLockEnv::load(word, order);
+  }
+};
+
+class LappedReader : public testing::Test {
+ protected:
+  using Type = BasicLatest<Block<64>, LappingEnv, internal::LatestSlots<Block<64>, LappingEnv>>;
+
+  LappedReader() : memory_(sizeof(Type)) {
+    std::ranges::fill(memory_.span(), std::byte{0});
+    LappingEnv::latest = memory_.span().data();
+    LappingEnv::lap = [this] {
+      for (int i = 0; i < 5; ++i) latest().store(Block<64>::of(++stored_));
+    };
+  }
+  Type& latest() { return Type::in(memory_); }
+
+  /// Loads, and says how many copies that took. What it gets is not older than the call.
+  int copies_of_a_load() {
+    const std::uint64_t before = stored_;
+    LappingEnv::copies = 0;
+    const Block<64> block = latest().load();
+    EXPECT_TRUE(block.is_whole());
+    EXPECT_GE(block.number(), before);
+    return LappingEnv::copies;
+  }
+
+  Memory memory_;
+  std::uint64_t stored_ = 0;
+};
+
+TEST_F(LappedReader, IsDoneAfterFiveCopies) {
+  for (int i = 0; i < 20; ++i) EXPECT_LE(copies_of_a_load(), 5);
+  EXPECT_GE(LappingEnv::copies, 3) << "it was not overtaken";
+}
+
+TEST_F(LappedReader, TakesAwayWhatTheDeadKeep) {
+  constexpr std::uint64_t kGranted = (1 << 4) | 8;
+  memory_.poke(kPinsAt, kGranted);
+  memory_.poke(kPinsAt + 8, kGranted | 1);
+  for (int i = 0; i < 4; ++i) latest().store(Block<64>::of(++stored_));  // elsewhere
+  const int copies = copies_of_a_load();
+  EXPECT_GT(copies, 5);
+  EXPECT_LE(copies, 70);
+  for (int i = 0; i < 20; ++i) EXPECT_LE(copies_of_a_load(), 5) << "and leaves it free";
 }
 
 // -------------------------------------------------------------------------------------------------
