@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Value<T>: the newest value of a trivially copyable T in memory of its own that several processes
+// see. Never torn, also if a writer is killed; readers never wait. Not for a stream of values (none
+// may be missed: ipc/pipe.h), and not for a member of a larger struct (lockfree/latest.h).
+//
+//   Value<long> hits;                                        // threads and forked children share
+//   it hits.fetch_add(1); auto quote = Value<Quote>::create("quote", Quote{});     // under a name;
+//   in another process: auto same = Value<Quote>::open("quote"); Quote seen = same.load();
+//   quote.update([](Quote& q) { q.bid += 0.1; });
+//   seen = same.wait(seen);                                  // until it is another
+//
+// In memory: a segment of kind `value`, with a Latest<T> (lockfree/latest.h) as its object.
+//
+// Two users of a value must mean the same T: one name (kTypeName, ipc/fingerprint.h), size and
+// alignment. There is no lock to hold: what takes several steps is one update().
+//
+// Units: Deadline. Errors: making and opening throw Error (ipc/segment.h); the calls are those of
+// Latest, with its errors. A handle that was moved from may only be assigned to or destroyed.
+// Threads and processes: all calls on the value may overlap; moving and destroying a handle may
+// not overlap with calls through it. If a process dies here: as Latest; the name goes as its
+// Lifetime says (ipc/segment.h). Cost: as Latest: the handle adds one pointer.
+
+#ifndef SLUICE_IPC_VALUE_H_
+#define SLUICE_IPC_VALUE_H_
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <ostream>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "sluice/ipc/fingerprint.h"
+#include "sluice/ipc/segment.h"
+#include "sluice/ipc/stamp.h"
+#include "sluice/lockfree/latest.h"
+#include "sluice/lockfree/value_bytes.h"
+#include "sluice/sync/deadline.h"
+#include "sluice/sync/status.h"
+#include "sluice/sync/unique_fd.h"
+
+namespace sluice {
+
+template <SharedValue T>
+class Value {
+ public:
+  using value_type = T;
+  static constexpr std::uint32_t kVersion = 1;
+
+  /// Without a name: for threads, children that are forked later, and whoever is sent fd().
+  Value()
+    requires std::default_initializable<T>
+      : Value(T()) {}
+  explicit Value(const T& initial)
+      : Value(Segment::create_anonymous(kind(), sizeof(Latest<T>), format(initial))) {}
+
+  /// Under a name that must be free.
+  static Value create(std::string_view name, const T& initial,
+                      Lifetime lifetime = Lifetime::while_used) {
+    return Value(Segment::create(name, kind(), sizeof(Latest<T>), lifetime, format(initial)));
+  }
+  /// What is there under that name.
+  static Value open(std::string_view name) { return Value(Segment::open(name, kind())); }
+  /// Either; race-free. created() tells which.
+  static Value open_or_create(std::string_view name, const T& initial,
+                              Lifetime lifetime = Lifetime::while_used) {
+    return Value(
+        Segment::open_or_create(name, kind(), sizeof(Latest<T>), lifetime, format(initial)));
+  }
+  static Value from_fd(UniqueFd fd) { return Value(Segment::from_fd(std::move(fd), kind())); }
+
+  /// A new descriptor, for another process's from_fd().
+  [[nodiscard]] UniqueFd fd() const { return segment_.fd(); }
+  [[nodiscard]] const std::string& name() const noexcept { return segment_.name(); }
+  [[nodiscard]] bool created() const noexcept { return segment_.created(); }
+
+  // As Latest's, each.
+
+  [[nodiscard]] T load() const { return latest_->load(); }
+  Status try_load(T& to) const noexcept { return latest_->try_load(to); }
+
+  void store(const T& value) { latest_->store(value); }
+  Status store(const T& value, Deadline deadline) { return latest_->store(value, deadline); }
+
+  T exchange(const T& value) { return latest_->exchange(value); }
+  Status exchange(const T& value, T& before, Deadline deadline) {
+    return latest_->exchange(value, before, deadline);
+  }
+
+  bool compare_exchange(T& expected, const T& desired) {
+    return latest_->compare_exchange(expected, desired);
+  }
+  Status compare_exchange(T& expected, const T& desired, bool& exchanged, Deadline deadline) {
+    return latest_->compare_exchange(expected, desired, exchanged, deadline);
+  }
+
+  template <UpdateOf<T> Fn>
+  T update(Fn fn) {
+    return latest_->update(std::move(fn));
+  }
+  template <UpdateOf<T> Fn>
+  Status update(Fn fn, Deadline deadline) {
+    return latest_->update(std::move(fn), deadline);
+  }
+
+  T fetch_add(T operand)
+    requires requires(Latest<T>& l) { l.fetch_add(operand); }
+  {
+    return latest_->fetch_add(operand);
+  }
+  T fetch_sub(T operand)
+    requires requires(Latest<T>& l) { l.fetch_sub(operand); }
+  {
+    return latest_->fetch_sub(operand);
+  }
+  T fetch_or(T operand)
+    requires requires(Latest<T>& l) { l.fetch_or(operand); }
+  {
+    return latest_->fetch_or(operand);
+  }
+  T fetch_and(T operand)
+    requires requires(Latest<T>& l) { l.fetch_and(operand); }
+  {
+    return latest_->fetch_and(operand);
+  }
+  T fetch_xor(T operand)
+    requires requires(Latest<T>& l) { l.fetch_xor(operand); }
+  {
+    return latest_->fetch_xor(operand);
+  }
+
+  T wait(const T& old) const { return latest_->wait(old); }
+  Status wait(const T& old, Deadline deadline) const { return latest_->wait(old, deadline); }
+  Status wait(const T& old, T& now, Deadline deadline) const {
+    return latest_->wait(old, now, deadline);
+  }
+
+  /// One line: name, the value if it can be printed, and its state.
+  friend std::ostream& operator<<(std::ostream& out, const Value& value) {
+    out << "Value \"" << value.name() << "\": ";
+    if constexpr (requires(const T& t) { out << t; }) {
+      internal::ValueRoom<T> room;
+      const Status s = value.try_load(room.value);
+      if (s == Status::ok) {
+        out << room.value;
+      } else {
+        out << s;
+      }
+      out << "; ";
+    }
+    return out << *value.latest_;
+  }
+
+ private:
+  static constexpr SegmentKind kind() {
+    return {.name = "value", .version = kVersion, .fingerprint = type_fingerprint<T>()};
+  }
+  static Segment::Format format(const T& initial) {
+    return [initial](std::span<std::byte> object) {
+      static_cast<void>(new (object.data()) Latest<T>(initial));
+    };
+  }
+  explicit Value(Segment segment)
+      : segment_(std::move(segment)), latest_(&Latest<T>::in(segment_.object())) {}
+
+  Segment segment_;
+  Latest<T>* latest_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_IPC_VALUE_H_
