@@ -294,12 +294,13 @@ ObjectInfo look_at(Domain& domain, int fd, std::string name) {
   }
   object.file_size = static_cast<std::uint64_t>(s.st_size);
   object.usage = usage_of(fd, s);
-  if (s.st_nlink != 0 && (s.st_uid != geteuid() || (s.st_mode & 077) != 0)) {
+  describe_stamp(domain, fd, object);
+  const mode_t allowed = object.stamp ? object.stamp->others_mode() : 0;
+  if (s.st_nlink != 0 && (s.st_uid != geteuid() || (s.st_mode & 077 & ~allowed) != 0)) {
     std::ostringstream found;
     found << "owner " << s.st_uid << ", mode 0" << std::oct << (s.st_mode & 07777);
-    object.faults.push_back(found.str() + ": open to other users");
+    object.faults.insert(object.faults.begin(), found.str() + ": open to other users");
   }
-  describe_stamp(domain, fd, object);
   return object;
 }
 

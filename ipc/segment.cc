@@ -173,8 +173,7 @@ void check_permissions(int fd, const Stamp& stamp, const std::string& what) {
                                   .hint = "somebody has changed it; chmod it, or remove it"});
 }
 
-[[noreturn]] void throw_not_opened(const std::string& file, const std::string& what) {
-  const int error = errno;
+[[noreturn]] void throw_not_opened(int error, const std::string& file, const std::string& what) {
   ErrorText text = {.tried = "open " + what, .expected = "a file of this user, not a link"};
   struct stat s = {};
   if (error == EACCES &&
@@ -353,10 +352,15 @@ std::optional<Segment> Segment::try_open(std::string_view name, const SegmentKin
                                          const SegmentOptions& options) {
   const std::string file = file_name(name);
   const std::string what = quoted(kind, name);
-  const UniqueFd fd = open_file(file);
+  int error = 0;
+  const UniqueFd fd = naming("open " + what, [&] {
+    UniqueFd opened = open_file(file);
+    error = errno;
+    return opened;
+  });
   if (!fd) {
-    if (errno == ENOENT) return std::nullopt;
-    throw_not_opened(file, what);
+    if (error == ENOENT) return std::nullopt;
+    throw_not_opened(error, file, what);
   }
   check_file(fd.get(), what);
   const Stamp stamp = read_stamp(fd.get(), what);

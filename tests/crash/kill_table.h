@@ -35,9 +35,10 @@ inline testkit::CrashResult kill_everywhere(const testkit::CrashOperation& opera
 
 /// In each mode that the operation has a callback for.
 inline void expect_intact(const testkit::CrashOperation& operation,
-                          KillAt kill_at = KillAt::each_instruction) {
+                          KillAt kill_at = KillAt::each_instruction,
+                          std::uint64_t second_deaths = 4) {
   for (const testkit::CrashMode mode : modes_of(operation)) {
-    const testkit::CrashResult result = kill_everywhere(operation, mode, kill_at, 4);
+    const testkit::CrashResult result = kill_everywhere(operation, mode, kill_at, second_deaths);
     if (result.refused) GTEST_SKIP() << result.error;
     EXPECT_TRUE(result.intact()) << result;
   }

@@ -554,6 +554,7 @@ TEST(SegmentLimits, NoDescriptorLeft) {
         create("scarce");
       } catch (const Error& e) {
         EXPECT_EQ(e.code(), std::errc::too_many_files_open) << more;
+        EXPECT_THAT(e.what(), AllOf(HasSubstr("probe \"scarce\""), HasSubstr("ulimit -n"))) << more;
       }
       EXPECT_FALSE(exists("scarce")) << more << " descriptors more";
     }
