@@ -277,6 +277,7 @@ void describe_stamp(Domain& domain, int fd, ObjectInfo& object) {
                             hex(domain.incarnation()));
   }
   object.stamp = stamp;
+  object.type = read_type_name(fd);
 }
 
 std::string file_type(mode_t mode) {
@@ -442,7 +443,8 @@ void print_details(std::ostream& out, const ObjectInfo& object) {
   for (const std::string& fault : object.faults) text << "  FAULT: " << fault << '\n';
   if (object.stamp) {
     text << "  stamp: " << *object.stamp << "\n  made: " << made_at(*object.stamp) << ", registry "
-         << hex(object.stamp->incarnation) << ", type " << hex(object.stamp->fingerprint) << '\n';
+         << hex(object.stamp->incarnation) << ", type " << object.type
+         << (object.type.empty() ? "" : " ") << hex(object.stamp->fingerprint) << '\n';
   }
   for (const OwnerInfo& owner : object.owners) text << "  " << owner << '\n';
   for (const CounterInfo& c : object.counters) {

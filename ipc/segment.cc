@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <ctime>
 #include <initializer_list>
 #include <limits>
 #include <memory>
@@ -196,6 +197,18 @@ bool leads_to(const std::string& file, int fd) {
          fstat(fd, &opened) == 0 && named.st_ino == opened.st_ino && named.st_dev == opened.st_dev;
 }
 
+/// Before the next attempt at a name that somebody is about to remove: in the end half a second, in
+/// which whoever that is gets on, unless it is stopped.
+void wait_a_moment(int attempt) {
+  constexpr int kYields = 64;
+  constexpr timespec kMoment = {.tv_sec = 0, .tv_nsec = 500'000};
+  if (attempt < kYields) {
+    sched_yield();
+  } else {
+    nanosleep(&kMoment, nullptr);
+  }
+}
+
 enum class Removal { removed, in_use, gone };
 
 /// Removes the name of the file behind `fd` if nobody uses the file. Whoever would attach waits
@@ -275,18 +288,19 @@ Segment Segment::create_anonymous(const SegmentKind& kind, std::size_t bytes,
   SegmentOptions made = options;
   made.lifetime = Lifetime::while_used;
   Segment segment;
-  segment.make(fd.get(), kind, size, made, format);
+  segment.make(fd.get(), what, kind, size, made, format);
   segment.fd_ = std::move(fd);
   return segment;
 }
 
-void Segment::make(int fd, const SegmentKind& kind, std::size_t size, const SegmentOptions& options,
-                   const Format& format) {
+void Segment::make(int fd, const std::string& what, const SegmentKind& kind, std::size_t size,
+                   const SegmentOptions& options, const Format& format) {
   // Asked for explicitly, since what creating a file grants depends on the process's umask.
   if (fchmod(fd, options.mode) != 0) {
-    throw Error::from_errno(errno, {.tried = "set mode " + octal(options.mode)});
+    throw Error::from_errno(errno, {.tried = "set mode " + octal(options.mode) + " of " + what});
   }
-  mapped_ = internal::map_segment(fd, size, options, report_);
+  mapped_ =
+      naming("create " + what, [&] { return internal::map_segment(fd, size, options, report_); });
   stamp_ = make_stamp(kind, options.lifetime, size, options.mode);
   created_ = true;
   std::memcpy(mapped_.data(), &stamp_, sizeof(Stamp));
@@ -322,7 +336,7 @@ std::optional<Segment> Segment::try_create(std::string_view name, const SegmentK
   const std::string what = quoted(kind, name);
   internal::allocate_file(file.fd(), size, what);
   Segment segment;
-  segment.make(file.fd(), kind, size, options, format);
+  segment.make(file.fd(), what, kind, size, options, format);
   segment.in_use_ = hold_in_use(file.fd(), "create " + what);
   for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
     switch (file.publish(file_name(name))) {
@@ -379,7 +393,7 @@ std::optional<Segment> Segment::try_open(std::string_view name, const SegmentKin
   if (!segment.in_use_ || !leads_to(file, fd.get())) {
     throw Error(Status::busy, {.tried = "open " + what, .found = "an object being removed"});
   }
-  segment.attach_to(fd.get(), stamp, options);
+  naming("attach to " + what, [&] { segment.attach_to(fd.get(), stamp, options); });
   segment.name_ = std::string(name);
   return segment;
 }
@@ -391,7 +405,7 @@ Segment Segment::open(std::string_view name, const SegmentKind& kind,
       if (auto segment = try_open(name, kind, options)) return std::move(*segment);
     } catch (const Error& e) {
       if (e.code() != Status::busy || attempt == kMostAttempts) throw;
-      sched_yield();
+      wait_a_moment(attempt);
       continue;
     }
     throw Error::from_errno(ENOENT,
@@ -409,7 +423,7 @@ Segment Segment::open_or_create(std::string_view name, const SegmentKind& kind, 
     } catch (const Error& e) {
       const bool gone_now = e.code() == Status::stale || e.code() == Status::busy;
       if (!gone_now || attempt == kMostAttempts) throw;
-      sched_yield();
+      wait_a_moment(attempt);
       continue;
     }
     try {
@@ -429,7 +443,7 @@ Segment Segment::from_fd(UniqueFd fd, const SegmentKind& kind, const SegmentOpti
   check_stamp(stamp, kind, what, read_type_name(fd.get()));
   Segment segment;
   segment.in_use_ = hold_in_use(fd.get(), "attach to " + what);
-  segment.attach_to(fd.get(), stamp, options);
+  naming("attach to " + what, [&] { segment.attach_to(fd.get(), stamp, options); });
   segment.fd_ = std::move(fd);
   return segment;
 }

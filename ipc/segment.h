@@ -131,8 +131,8 @@ class Segment {
                                            const Format& format, internal::NewFile& file);
   static std::optional<Segment> try_open(std::string_view name, const SegmentKind& kind,
                                          const SegmentOptions& options);
-  void make(int fd, const SegmentKind& kind, std::size_t size, const SegmentOptions& options,
-            const Format& format);
+  void make(int fd, const std::string& what, const SegmentKind& kind, std::size_t size,
+            const SegmentOptions& options, const Format& format);
   void attach_to(int fd, const Stamp& stamp, const SegmentOptions& options);
   void remember(int fd);
   [[nodiscard]] bool is_ours(int fd) const noexcept;

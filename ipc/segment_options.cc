@@ -38,14 +38,31 @@ bool wants_populate(std::size_t size, const SegmentOptions& options) {
          (options.populate == Populate::automatic && size <= kPopulateUpTo);
 }
 
-void populate(int fd, std::span<std::byte> memory, SegmentReport& report) {
-  report.populated = madvise(memory.data(), memory.size(), kMadvPopulateWrite) == 0;
-  if (report.populated) return;
-  // An older kernel: mapped once more over itself, which unlike touching the pages can't raise
-  // SIGBUS.
-  report.populated = mmap(memory.data(), memory.size(), PROT_READ | PROT_WRITE,
-                          MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd, 0) != MAP_FAILED;
-  if (!report.populated) report.shortfalls.push_back("populate: " + reason(errno));
+std::span<std::byte> map(int fd, std::size_t size, int flags) {
+  void* const address = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | flags, fd, 0);
+  if (address == MAP_FAILED) {
+    throw Error::from_errno(errno, {.tried = "map " + std::to_string(size) + " bytes",
+                                    .hint = "the address space or a memory limit is used up"});
+  }
+  return {static_cast<std::byte*>(address), size};
+}
+
+/// As map(), with all pages there at once.
+std::span<std::byte> map_populated(int fd, std::size_t size, SegmentReport& report) {
+  const std::span<std::byte> memory = map(fd, size, 0);
+  report.populated = madvise(memory.data(), size, kMadvPopulateWrite) == 0;
+  if (report.populated) return memory;
+  const int error = errno;
+  if (error == EFAULT || error == ENOMEM || error == EHWPOISON) {
+    report.shortfalls.push_back("populate: " + reason(error));
+    return memory;
+  }
+  // An older kernel, or one that refuses the call: the other way, which says nothing of how far it
+  // came.
+  munmap(memory.data(), size);
+  const std::span<std::byte> again = map(fd, size, MAP_POPULATE);
+  report.populated = true;
+  return again;
 }
 
 /// Reads the number in a line as "ShmemPmdMapped:     2048 kB"; 0 for any other line.
@@ -135,18 +152,13 @@ namespace internal {
 
 std::span<std::byte> map_segment(int fd, std::size_t size, const SegmentOptions& options,
                                  SegmentReport& report) {
-  void* const address = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (address == MAP_FAILED) {
-    throw Error::from_errno(errno, {.tried = "map " + std::to_string(size) + " bytes",
-                                    .hint = "the address space or a memory limit is used up"});
-  }
-  const std::span memory(static_cast<std::byte*>(address), size);
-  if (wants_populate(size, options)) populate(fd, memory, report);
+  const std::span<std::byte> memory =
+      wants_populate(size, options) ? map_populated(fd, size, report) : map(fd, size, 0);
   if (options.numa_node) prefer_node(memory, *options.numa_node, report);
   if (options.huge_pages) use_huge_pages(memory, report);
   if (options.lock) lock(memory, report);
   // A refusal only makes core dumps larger.
-  static_cast<void>(madvise(address, size, MADV_DONTDUMP));
+  static_cast<void>(madvise(memory.data(), size, MADV_DONTDUMP));
   return memory;
 }
 

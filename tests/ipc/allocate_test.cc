@@ -203,7 +203,7 @@ Room room_in_shm() {
   return {fs.f_bavail * fs.f_frsize, fs.f_ffree};
 }
 
-TEST(SmallHost, SM_HE5_AFullSharedMemoryIsAnErrorAndNothingIsLeft) {
+TEST(SmallHost, HE5_AFullSharedMemoryIsAnErrorAndNothingIsLeft) {
   ChildParty child([] {
     if (!tests::own_mounts()) return;
     tests::mount_tmpfs("/dev/shm", "size=512k");

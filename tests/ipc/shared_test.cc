@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Rows of BEHAVIOUR: SC1, SC2 (a user's struct, without and with a lock), SM1, SM2, SM4, SM6, SM7,
-// SM9, SM10 (named and anonymous memory).
+// SM8, SM9, SM10 (named and anonymous memory).
 
 #include "sluice/ipc/shared.h"
 
@@ -353,6 +353,21 @@ TEST(SharedNames, SM6_ThroughAHandle) {
   EXPECT_EQ(shared->x, 99);
 }
 
+TEST(SharedNames, SM8_AScopeTakesAllOfItsNamesAlong) {
+  const auto make_three = [] {
+    std::vector<Shared<Point>> scope;
+    for (const char* name : {"a", "b", "c"}) scope.push_back(Shared<Point>::create(name));
+    return scope;
+  };
+  {
+    const auto scope = make_three();
+    EXPECT_TRUE(exists("b"));
+  }
+  EXPECT_FALSE(exists("a") || exists("b") || exists("c"));
+  run_and_kill(make_three);
+  EXPECT_THAT(remove_stale(), testing::ElementsAre("a", "b", "c"));
+}
+
 TEST(SharedNames, SM9_OfAKilledFamilyNothingRemainsInUse) {
   run_and_kill([] { return Shared<Point>::create("orphan"); });
   EXPECT_EQ(remove_stale(), std::vector<std::string>{"orphan"});
@@ -370,10 +385,10 @@ TEST(SharedNames, SM10_WhoOnlyAttachesDoesNotTakeItAlong) {
 
 TEST(SharedNames, TheLastOneTakesItAlong) {
   auto made = std::make_unique<Shared<Point>>(Shared<Point>::create("last"));
-  const auto opened = std::make_unique<Shared<Point>>(Shared<Point>::open("last"));
+  auto opened = std::make_unique<Shared<Point>>(Shared<Point>::open("last"));
   made.reset();
   EXPECT_TRUE(exists("last"));
-  const_cast<std::unique_ptr<Shared<Point>>&>(opened).reset();
+  opened.reset();
   EXPECT_FALSE(exists("last"));
 }
 
