@@ -84,6 +84,9 @@ bool names_memory(const std::string& controllers) {
   return false;
 }
 
+/// Smaller requests are not what brings a machine down, and /proc/meminfo is slow to read.
+constexpr std::size_t kNoticeable = std::size_t{1} << 20;
+
 /// What the machine has left without killing anybody; empty if it doesn't say.
 std::optional<std::uint64_t> memory_available() {
   std::ifstream in("/proc/meminfo");
@@ -133,6 +136,7 @@ void check_limits(int fd, std::size_t size, const std::string& what) {
     refuse(ENOMEM, size, what, std::to_string(room->bytes) + " bytes left in cgroup " + room->path,
            "ask for less, or raise the container's memory limit");
   }
+  if (size < kNoticeable) return;
   const auto available = memory_available();
   if (available && *available < size) {
     refuse(ENOMEM, size, what, std::to_string(*available) + " bytes left in this machine",

@@ -13,6 +13,7 @@
 #include <atomic>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstring>
 #include <ctime>
 #include <initializer_list>
@@ -22,6 +23,7 @@
 #include <vector>
 
 #include "sluice/ipc/allocate.h"
+#include "sluice/sync/deadline.h"
 #include "sluice/sync/domain.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/participant.h"
@@ -197,23 +199,31 @@ bool leads_to(const std::string& file, int fd) {
          fstat(fd, &opened) == 0 && named.st_ino == opened.st_ino && named.st_dev == opened.st_dev;
 }
 
-/// Before the next attempt at a name that somebody is about to remove: in the end half a second, in
-/// which whoever that is gets on, unless it is stopped.
-void wait_a_moment(int attempt) {
-  constexpr int kYields = 64;
-  constexpr timespec kMoment = {.tv_sec = 0, .tv_nsec = 500'000};
-  if (attempt < kYields) {
-    sched_yield();
-  } else {
+/// For somebody who is about to remove a name, or makes sure that it is used: a few system calls'
+/// work, unless that process is stopped.
+class Patience {
+ public:
+  /// Waits a moment; false once it has waited often and long enough.
+  bool wait() {
+    constexpr int kYields = 64;
+    constexpr timespec kMoment = {.tv_sec = 0, .tv_nsec = 500'000};
+    if (++attempts_ <= kYields) return sched_yield() == 0;
     nanosleep(&kMoment, nullptr);
+    return !end_.passed();
   }
-}
+
+ private:
+  int attempts_ = 0;
+  Deadline end_ = std::chrono::milliseconds(250);
+};
 
 enum class Removal { removed, in_use, gone };
 
 /// Removes the name of the file behind `fd` if nobody uses the file. Whoever would attach waits
 /// meanwhile for the lock, and then finds that the file has no name.
 Removal remove_if_unused(const std::string& file, int fd) {
+  // One call, and nobody else has to wait for us, in by far the most frequent case.
+  if (FileHold::is_held(fd, Segment::kInUseByte)) return Removal::in_use;
   const auto exclusive = FileHold::take(internal::open_anew(fd), Segment::kInUseByte,
                                         FileHold::Mode::write, FileHold::OnFork::drop);
   if (!exclusive) return Removal::in_use;
@@ -391,7 +401,9 @@ std::optional<Segment> Segment::try_open(std::string_view name, const SegmentKin
   // Refused for the moment in which somebody checks whether the object is stale.
   segment.in_use_ = hold_in_use(fd.get(), "open " + what);
   if (!segment.in_use_ || !leads_to(file, fd.get())) {
-    throw Error(Status::busy, {.tried = "open " + what, .found = "an object being removed"});
+    throw Error(Status::busy, {.tried = "open " + what,
+                               .found = "an object that somebody is about to remove",
+                               .hint = "try again, unless that process is stopped"});
   }
   naming("attach to " + what, [&] { segment.attach_to(fd.get(), stamp, options); });
   segment.name_ = std::string(name);
@@ -400,12 +412,11 @@ std::optional<Segment> Segment::try_open(std::string_view name, const SegmentKin
 
 Segment Segment::open(std::string_view name, const SegmentKind& kind,
                       const SegmentOptions& options) {
-  for (int attempt = 1;; ++attempt) {
+  for (Patience patience;;) {
     try {
       if (auto segment = try_open(name, kind, options)) return std::move(*segment);
     } catch (const Error& e) {
-      if (e.code() != Status::busy || attempt == kMostAttempts) throw;
-      wait_a_moment(attempt);
+      if (e.code() != Status::busy || !patience.wait()) throw;
       continue;
     }
     throw Error::from_errno(ENOENT,
@@ -417,13 +428,13 @@ Segment Segment::open(std::string_view name, const SegmentKind& kind,
 
 Segment Segment::open_or_create(std::string_view name, const SegmentKind& kind, std::size_t bytes,
                                 const SegmentOptions& options, const Format& format) {
+  Patience patience;
   for (int attempt = 1;; ++attempt) {
     try {
       if (auto segment = try_open(name, kind, options)) return std::move(*segment);
     } catch (const Error& e) {
-      const bool gone_now = e.code() == Status::stale || e.code() == Status::busy;
-      if (!gone_now || attempt == kMostAttempts) throw;
-      wait_a_moment(attempt);
+      const bool gone_now = e.code() == Status::stale && attempt < kMostAttempts;
+      if (!gone_now && (e.code() != Status::busy || !patience.wait())) throw;
       continue;
     }
     try {

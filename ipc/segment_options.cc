@@ -28,7 +28,7 @@ namespace {
 
 constexpr std::size_t kPopulateUpTo = std::size_t{64} << 20;
 // Of Linux 5.14 and 6.1, which the C library's headers may not know.
-constexpr int kMadvPopulateWrite = 23;
+constexpr int kMadvPopulateRead = 22;
 constexpr int kMadvCollapse = 25;
 
 std::string reason(int error) { return std::generic_category().message(error); }
@@ -50,7 +50,7 @@ std::span<std::byte> map(int fd, std::size_t size, int flags) {
 /// As map(), with all pages there at once.
 std::span<std::byte> map_populated(int fd, std::size_t size, SegmentReport& report) {
   const std::span<std::byte> memory = map(fd, size, 0);
-  report.populated = madvise(memory.data(), size, kMadvPopulateWrite) == 0;
+  report.populated = madvise(memory.data(), size, kMadvPopulateRead) == 0;
   if (report.populated) return memory;
   const int error = errno;
   if (error == EFAULT || error == ENOMEM || error == EHWPOISON) {

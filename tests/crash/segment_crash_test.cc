@@ -226,8 +226,6 @@ TEST_F(SegmentCrash, RemoveStale) {
         if (remove_stale().size() != 1) throw std::logic_error("the stale object was not removed");
       });
   op.survivor = [this](bool) { return judge(false); };
-  with_others(op);
-  op.recover = nullptr;
   expect_intact(op, KillAt::each_system_call);
 }
 
