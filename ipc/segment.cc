@@ -142,8 +142,11 @@ UniqueFd open_anonymous(const SegmentKind& kind, const std::string& what) {
       memfd_create(("sluice-" + std::string(kind.name)).c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (fd) return fd;
   const int error = errno;
-  if (!Domain::current().has_directory() || error == EMFILE || error == ENFILE) {
-    throw Error::from_errno(error, {.tried = "create " + what, .hint = kMoreDescriptors});
+  const bool too_many = error == EMFILE || error == ENFILE;
+  if (too_many || !Domain::current().has_directory()) {
+    throw Error::from_errno(
+        error, {.tried = "create " + what,
+                .hint = too_many ? kMoreDescriptors : "memfd_create(2) must be allowed"});
   }
   return NewFile(Domain::current().directory(), unfinished_name(), NewFile::Naming::late).take_fd();
 }
