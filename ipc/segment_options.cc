@@ -78,7 +78,7 @@ std::size_t bytes_in_line(std::string_view line, std::string_view key) {
 /// Whether the line begins the description of a mapping, and if so of which.
 bool begins_mapping(std::string_view line, std::uintptr_t& first, std::uintptr_t& end) {
   const char* const last = line.data() + line.size();
-  const auto [dash, error] = std::from_chars(line.data(), last, first, 16);
+  const auto [dash, error] = std::from_chars(line.data(), line.data() + line.size(), first, 16);
   if (error != std::errc() || dash == last || *dash != '-') return false;
   return std::from_chars(dash + 1, last, end, 16).ec == std::errc();
 }

@@ -34,7 +34,6 @@
 namespace sluice::tests {
 namespace {
 
-using testing::AllOf;
 using testing::HasSubstr;
 
 /// A kind of object, in one version of its format.
@@ -46,7 +45,7 @@ struct Kind {
   std::vector<Range> owners;              ///< besides the stamp's
 };
 
-void PrintTo(const Kind& kind, std::ostream* out) { *out << kind.image; }
+std::ostream& operator<<(std::ostream& out, const Kind& kind) { return out << kind.image; }
 
 // -------------------------------------------------------------------------------------------------
 // The kinds
