@@ -71,6 +71,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <ostream>
+#include <string_view>
 
 #include "sluice/sync/barrier_report.h"
 #include "sluice/sync/barrier_seats.h"
@@ -89,6 +90,9 @@ class alignas(64) BasicBarrier {
   static_assert(kSeats != 0);
 
  public:
+  /// For ipc/shared.h.
+  static constexpr std::string_view kTypeName = "sluice.Barrier";
+
   constexpr BasicBarrier() noexcept = default;
 
   /// Throws std::invalid_argument if there are more parties than seats, or none.

@@ -52,6 +52,7 @@
 #include <climits>
 #include <cstdint>
 #include <ostream>
+#include <string_view>
 
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/env.h"
@@ -67,6 +68,10 @@ enum class Reset : std::uint8_t { manual, automatic };
 template <class Env, Reset kReset = Reset::manual>
 class BasicEvent {
  public:
+  /// For ipc/shared.h.
+  static constexpr std::string_view kTypeName =
+      kReset == Reset::automatic ? "sluice.AutoResetEvent" : "sluice.Event";
+
   /// Lets all waiters through, or one; and whoever comes while it is set.
   void set() noexcept {
     // Release: pairs with the acquire of who is let through. Also if it is set already: a clear()

@@ -44,6 +44,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <type_traits>
 
 #include "sluice/sync/deadline.h"
@@ -57,6 +58,9 @@ namespace sluice {
 template <class Env>
 class BasicEventCount {
  public:
+  /// For ipc/shared.h.
+  static constexpr std::string_view kTypeName = "sluice.EventCount";
+
   /// What a waiter saw when it announced itself.
   enum class Key : std::uint32_t {};
 

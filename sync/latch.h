@@ -48,6 +48,7 @@
 #include <ostream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/env.h"
@@ -61,6 +62,9 @@ namespace sluice {
 template <class Env>
 class BasicLatch {
  public:
+  /// For ipc/shared.h.
+  static constexpr std::string_view kTypeName = "sluice.Latch";
+
   /// Open.
   constexpr BasicLatch() noexcept = default;
 

@@ -51,6 +51,7 @@
 #include <functional>
 #include <ostream>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include "sluice/sync/deadline.h"
@@ -67,6 +68,9 @@ namespace sluice {
 template <class Env>
 class BasicOnce {
  public:
+  /// For ipc/shared.h.
+  static constexpr std::string_view kTypeName = "sluice.Once";
+
   /// Calls `fn` unless that is done; returns when it is. Throws what `fn` throws, Error,
   /// std::logic_error.
   template <std::invocable Fn>

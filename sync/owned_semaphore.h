@@ -58,6 +58,7 @@
 #include <chrono>
 #include <cstdint>
 #include <ostream>
+#include <string_view>
 
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/event_count.h"
@@ -96,6 +97,9 @@ class BasicOwnedSemaphore {
   static_assert(kMost >= 1 && kMost <= 1024, "each permit is a word that is looked at");
 
  public:
+  /// For ipc/shared.h.
+  static constexpr std::string_view kTypeName = "sluice.OwnedSemaphore";
+
   /// The most permits that can be.
   static constexpr std::uint32_t max() noexcept { return kMost; }
 

@@ -54,6 +54,7 @@
 #include <chrono>
 #include <cstdint>
 #include <ostream>
+#include <string_view>
 
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/env.h"
@@ -70,6 +71,10 @@ enum class Bounded : std::uint8_t { no, yes };
 template <class Env, Bounded kBounded>
 class BasicSemaphore {
  public:
+  /// For ipc/shared.h.
+  static constexpr std::string_view kTypeName =
+      kBounded == Bounded::yes ? "sluice.BoundedSemaphore" : "sluice.Semaphore";
+
   /// The highest value.
   static constexpr std::uint32_t max() noexcept { return kValue; }
 

@@ -77,6 +77,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <ostream>
+#include <string_view>
 
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/event_count.h"
@@ -96,6 +97,9 @@ class alignas(kNoSharing) BasicSharedMutex {
   static_assert(kReaders >= 1 && kReaders <= 4096);
 
  public:
+  /// For ipc/shared.h.
+  static constexpr std::string_view kTypeName = "sluice.SharedMutex";
+
   // Writing
 
   /// Waits for as long as it takes. Throws OwnerDied, Error, std::logic_error; then the caller does

@@ -14,6 +14,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <new>
 #include <string>
 
 #include "sluice/sync/env.h"
@@ -47,6 +48,11 @@ struct NoWakeEnv : internal::RealEnv {
     _exit(EXIT_SUCCESS);
   }
 };
+
+/// The same event, to a process that is about to be killed. The two types have the same bytes.
+BasicEvent<NoWakeEnv>& without_wake_calls(Event& event) {
+  return *std::launder(static_cast<BasicEvent<NoWakeEnv>*>(static_cast<void*>(&event)));
+}
 
 template <class E>
 struct Waited {
@@ -373,7 +379,7 @@ TYPED_TEST(EventDeath, AKilledSetterLeavesSleepersToTheirSlice) {
   stage.wait_until_asleep(party);
   while (!stage->event.maybe_waiting()) sched_yield();
   const int setter = stage.start([](Shared& shared) {
-    reinterpret_cast<BasicEvent<NoWakeEnv>&>(shared.event).set();
+    without_wake_calls(shared.event).set();
     ADD_FAILURE() << "made no wake call";
   });
   stage.finish(setter);
@@ -389,8 +395,7 @@ TYPED_TEST(EventDeath, TheNextSetMakesUpForAKilledSetter) {
   });
   stage.wait_until_asleep(party);
   while (!stage->event.maybe_waiting()) sched_yield();
-  const int setter = stage.start(
-      [](Shared& shared) { reinterpret_cast<BasicEvent<NoWakeEnv>&>(shared.event).set(); });
+  const int setter = stage.start([](Shared& shared) { without_wake_calls(shared.event).set(); });
   stage.finish(setter);
   stage->event.set();  // is set already
   stage.finish(party);

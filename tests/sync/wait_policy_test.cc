@@ -146,11 +146,26 @@ TEST_F(PatienceTest, SlicesDoubleUpToTheLongest) {
   using Durations = std::vector<Deadline::Clock::duration>;
   for (const WaitMode mode : {WaitMode::block, WaitMode::adaptive}) {
     const ScopedWaitPolicy policy({.mode = mode});
-    EXPECT_EQ(sleep_through({Deadline::never(), 10}, 6),
-              (Durations{10ms, 20ms, 40ms, 80ms, 80ms, 80ms}));
+    Durations found = sleep_through({Deadline::never(), 10}, 6);
+    // A spinner does not begin on a whole millisecond.
+    EXPECT_GE(found.at(0), 10ms);
+    EXPECT_LT(found.at(0), 11ms);
+    found.at(0) = 10ms;
+    EXPECT_EQ(found, (Durations{10ms, 20ms, 40ms, 80ms, 80ms, 80ms}));
   }
+  TestEnv::time = Deadline::TimePoint(1000h);
   const ScopedWaitPolicy odd({.mode = WaitMode::block, .first_slice = 3ms, .longest_slice = 10ms});
   EXPECT_EQ(sleep_through({Deadline::never(), 10}, 5), (Durations{3ms, 6ms, 10ms, 10ms, 10ms}));
+}
+
+TEST_F(PatienceTest, SlicesEndOnWholeMilliseconds) {
+  TestEnv::time += 300us;
+  const ScopedWaitPolicy policy({.mode = WaitMode::block});
+  using Durations = std::vector<Deadline::Clock::duration>;
+  EXPECT_EQ(sleep_through({Deadline::never(), 1}, 3), (Durations{10ms + 700us, 20ms, 40ms}));
+  TestEnv::time += 1ns;
+  EXPECT_EQ(sleep_through({Deadline(TestEnv::time + 10ms), 1}, 3), (Durations{10ms}))
+      << "but for the deadline";
 }
 
 TEST_F(PatienceTest, ASecondOfSilenceHasAtMostThirteenSlices) {
@@ -205,7 +220,7 @@ TEST_F(PatienceTest, ASpinnerNeverSleepsAsksOncePerSliceAndYieldsAfterAMilliseco
   EXPECT_GT(TestEnv::yields, 1000);
   ASSERT_GE(asked.size(), 12U);
   EXPECT_LE(asked.size(), 17U);
-  EXPECT_LT(asked[0] - begun, 11ms);
+  EXPECT_LT(asked[0] - begun, 12ms) << "10 ms, up to the next whole one";
   EXPECT_GE(asked.back(), begun + 1s) << "before it gives up";
 }
 
