@@ -230,8 +230,8 @@ class Receiving : public Base {
     Message message;
     const Status status = this->wait_for_message(message, deadline, most);
     if (status != Status::ok) return refused(status);
-    take(message, bytes);
-    return {Status::ok, bytes.size()};
+    const Status taken = take(message, bytes);
+    return {taken, bytes.size()};
   }
 
   /// As recv(), but empty instead of waiting.
