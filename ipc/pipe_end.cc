@@ -60,6 +60,8 @@ Segment::Format format_as(const PipePlan& plan, EndWord first) {
   };
 }
 
+constexpr bool is_part(std::uint32_t type) { return type == kFirstPart || type == kNextPart; }
+
 constexpr EndWord kVacant = {EndState::vacant, participant::kNobody};
 
 }  // namespace
@@ -348,8 +350,14 @@ Status PipeEnd::claim() {
 
 Status PipeEnd::take_rings() {
   try {
-    if (const auto ring = channel_->ring(side_, Way::out); !ring.empty()) out_.ring.emplace(ring);
-    if (const auto ring = channel_->ring(side_, Way::in); !ring.empty()) in_.ring.emplace(ring);
+    if (const auto ring = channel_->ring(side_, Way::out); !ring.empty()) {
+      out_.ring.emplace(ring);
+      out_.data = &channel_->data(side_, Way::out);
+    }
+    if (const auto ring = channel_->ring(side_, Way::in); !ring.empty()) {
+      in_.ring.emplace(ring);
+      in_.space = &channel_->space(side_, Way::in);
+    }
   } catch (const Error&) {
     return Status::corrupt;
   }
@@ -523,7 +531,7 @@ Status PipeEnd::claim_room(std::size_t size, std::span<std::byte>& room, Deadlin
 
 void PipeEnd::commit_record(std::uint32_t type, std::size_t size) noexcept {
   out_.ring->commit(type, size);
-  channel_->data(side_, Way::out).notify_all();
+  out_.data->notify_all();
 }
 
 Status PipeEnd::send_record(std::uint32_t type, std::span<const std::byte> payload,
@@ -593,7 +601,7 @@ void PipeEnd::forget_parts() noexcept {
 
 void PipeEnd::release_record() noexcept {
   in_.ring->release();
-  channel_->space(side_, Way::in).notify_all();
+  in_.space->notify_all();
 }
 
 void PipeEnd::release() noexcept {
@@ -606,16 +614,30 @@ void PipeEnd::release() noexcept {
 
 /// The next message that is there: a record, or the last of its parts.
 Status PipeEnd::next(Message& message, std::size_t most) {
+  if (in_.total != 0) [[unlikely]]
+    return next_in_parts(message, most);
+  const auto record = in_.ring->try_peek();
+  if (!record) return in_.ring->status();
+  if (is_part(record->type)) [[unlikely]]
+    return next_in_parts(message, most);
+  return found_record(*record, message, most);
+}
+
+Status PipeEnd::found_record(const ByteRing::Record& record, Message& message, std::size_t most) {
+  in_.in_ring = true;
+  message = {record.payload, record.type};
+  in_.announced = record.payload.size();
+  return in_.announced <= most ? Status::ok : Status::too_large;
+}
+
+Status PipeEnd::next_in_parts(Message& message, std::size_t most) {
   // Not for ever: a hostile peer may send rests of messages that nobody began.
   for (std::size_t n = 0; !has_whole_message() && n <= capacity() / 8; ++n) {
     const auto record = in_.ring->try_peek();
     if (!record) return in_.ring->status();
-    if (record->type != kFirstPart && record->type != kNextPart) [[likely]] {
-      if (in_.total != 0) forget_parts();
-      in_.in_ring = true;
-      message = {record->payload, record->type};
-      in_.announced = record->payload.size();
-      return in_.announced <= most ? Status::ok : Status::too_large;
+    if (!is_part(record->type)) {
+      forget_parts();  // of a message whose sender gave up or died
+      return found_record(*record, message, most);
     }
     if (const Status s = absorb(*record, most); s != Status::ok) return s;
   }
@@ -728,6 +750,7 @@ bool PipeEnd::wait_for_anything(Deadline deadline) {
 
 Status PipeEnd::skip_message() {
   const Call call(*this, Way::in);
+  if (const Status s = use(); s != Status::ok) return s;
   Message message;
   const Status status = try_for_message(message, 0);
   if (status != Status::ok && status != Status::too_large && status != Status::corrupt) {

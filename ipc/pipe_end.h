@@ -21,6 +21,7 @@
 #include "sluice/ipc/stamp.h"
 #include "sluice/lockfree/byte_ring.h"
 #include "sluice/sync/deadline.h"
+#include "sluice/sync/event_count.h"
 #include "sluice/sync/participant.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
@@ -166,12 +167,14 @@ class PipeEnd {
  private:
   struct Outgoing {
     std::optional<ByteRing::Producer> ring;
+    EventCount* data = nullptr;
     std::vector<std::byte> scratch;
     std::uint32_t fruitless = 0;  // calls in a row, about, that found no room
     bool held = false;
   };
   struct Incoming {
     std::optional<ByteRing::Consumer> ring;
+    EventCount* space = nullptr;
     std::vector<std::byte> parts;  // of the message that is arriving
     std::uint64_t total = 0;       // its length; 0 if none is
     std::size_t announced = 0;     // the length of the message that was too_large
@@ -202,6 +205,8 @@ class PipeEnd {
   void forget_parts() noexcept;
   void release_record() noexcept;
   Status next(Message& message, std::size_t most);
+  Status next_in_parts(Message& message, std::size_t most);
+  Status found_record(const ByteRing::Record& record, Message& message, std::size_t most);
   Status look();
   Status absorb(const ByteRing::Record& record, std::size_t most);
   Status begin_parts(std::span<const std::byte> payload, std::size_t most,
