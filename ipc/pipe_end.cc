@@ -28,8 +28,8 @@ constexpr off_t kOfferByte = Segment::kInUseByte + 16;
 /// How often an end word may change under our eyes before we stop looking.
 constexpr int kMostAttempts = 64;
 
-/// Beyond this the memory of a message that arrived in parts grows as the parts do.
-constexpr std::size_t kReservedAtOnce = std::size_t{64} << 20;
+/// Reserved for a message that arrives in parts: addresses, which cost memory as the parts come.
+constexpr std::size_t kReservedAtOnce = std::size_t{1} << 30;
 
 /// Scratch memory beyond this is given back.
 constexpr std::size_t kScratchKept = std::size_t{1} << 20;
