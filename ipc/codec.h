@@ -54,6 +54,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "sluice/ipc/codec_refusal.h"
 #include "sluice/ipc/codec_shapes.h"
 #include "sluice/ipc/codec_stream.h"
 #include "sluice/ipc/codec_traits.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How the built-in codecs write, read and measure a value of each shape (ipc/codec_traits.h), and
-// what the compiler says of a type that has none. Internal; ipc/codec.h has the format.
+// How the built-in codecs write, read and measure a value of each shape (ipc/codec_traits.h).
+// Internal; ipc/codec.h has the format.
 //
 // If a process dies here: nothing is shared.
 
@@ -21,6 +21,7 @@
 #include <utility>
 #include <variant>
 
+#include "sluice/ipc/codec_plain.h"
 #include "sluice/ipc/codec_stream.h"
 #include "sluice/ipc/codec_traits.h"
 
@@ -318,7 +319,7 @@ struct BuiltInCodec<T, Shape::set> : ContainerCodec<T> {};
 template <class T>
 struct BuiltInCodec<T, Shape::map> : ContainerCodec<T> {};
 
-/// Never instantiated: explain_why_not() has said why.
+/// Does not come to pass: explain_why_not() has said why (ipc/codec_refusal.h).
 template <class T>
 struct BuiltInCodec<T, Shape::none> {
   static void encode(Encoder&, const T&) {}
@@ -326,31 +327,6 @@ struct BuiltInCodec<T, Shape::none> {
 };
 template <class T>
 struct BuiltInCodec<T, Shape::address> : BuiltInCodec<T, Shape::none> {};
-
-/// Does not compile for a T that can't travel, and says why, of the part that is the reason.
-template <class T, class... Seen>
-constexpr bool explain_why_not() {
-  constexpr Shape kShape = shape_of<T>();
-  static_assert(kShape != Shape::address,
-                "sluice: a pointer, reference or view can't travel to another process, where it "
-                "would lead nowhere: send what it points to");
-  static_assert(kShape != Shape::none,
-                "sluice: this class needs one line to travel, in its public part, that lists its "
-                "members:  auto sluice_members() { return std::tie(first, second); }   "
-                "(#include <tuple>; a class that isn't yours: specialise sluice::Codec)");
-  if constexpr ((std::is_same_v<T, Seen> || ...) || kShape == Shape::own ||
-                kShape == Shape::boolean || kShape == Shape::plain || kShape == Shape::none ||
-                kShape == Shape::address) {
-    return true;
-  } else {
-    return all_parts<T>([]<class Part>() {
-      static_assert(kCanBeMade<Part>,
-                    "sluice: a part of a message must be default-constructible and not const, so "
-                    "that it can be made first and filled in when the message arrives");
-      return explain_why_not<Part, T, Seen...>();
-    });
-  }
-}
 
 }  // namespace internal
 

@@ -22,7 +22,7 @@
 #include <vector>
 
 #include "sluice/ipc/codec.h"
-#include "sluice/ipc/codec_shapes.h"
+#include "sluice/ipc/codec_refusal.h"
 #include "sluice/ipc/codec_traits.h"
 #include "sluice/ipc/pipe_end.h"
 #include "sluice/sync/deadline.h"
