@@ -12,6 +12,7 @@
 #include "sluice/bench/harness/subject.h"
 #include "sluice/bench/rivals/boost_interprocess.h"
 #include "sluice/bench/rivals/descriptors.h"
+#include "sluice/bench/rivals/sluice_connection.h"
 #include "sluice/bench/rivals/sluice_pipe.h"
 
 namespace sluice::bench {
@@ -59,6 +60,7 @@ template <class... Traffics>
 void add_pipes(Suite& suite) {
   (suite.add(Traffics::in_group("pipe"),
              {waiting_subject<Traffics, SluicePipe<Traffics::kSize>>("sluice"),
+              waiting_subject<Traffics, SluiceConnection<Traffics::kSize>>("sluice_connection"),
               pipe_subject<Traffics>(), socketpair_subject<Traffics>(),
               waiting_subject<Traffics, BoostInterprocess<Traffics::kSize>>("boost_interprocess")}),
    ...);

@@ -5,8 +5,9 @@
 //
 //   here              PC1 (without messages larger than the ring), PC2, PC3, PC5, PC8 to PC12, PC16
 //                     to PC18, PC21, PC22, PC24, and WM5's rule for the calls that there are
-//   at compile time   PC4, PC23 (an end is no value): pipe_test.cc. PC6 is std::span's own check
-//   with duplex pipes, fragments, codecs:  PC1's echo over one pipe and its 16 MiB message
+//   at compile time   PC4, PC23 (an end is no value): pipe_test.cc
+//   connection_test.cc, connection_death_test.cc: PC1's echo over one connection and its 16 MiB
+//                     message, PC6, and the rows above for connections
 //   with descriptors and ends sent:        PC7, PC23
 //   with wait_any:    WM1, WM5 and WM6 as they stand
 //   with processes:   PC20's "close all but these"

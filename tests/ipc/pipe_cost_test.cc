@@ -18,7 +18,9 @@
 #include <cstdint>
 #include <span>
 #include <stdexcept>
+#include <vector>
 
+#include "sluice/ipc/connection.h"
 #include "sluice/ipc/pipe.h"
 #include "sluice/pool/process.h"
 
@@ -106,6 +108,31 @@ TEST(PipeCost, NoSystemCallPerMessageOverAHundredThousandMessages) {
       for (int k = 0; k < 3; ++k) {
         if ((k == 0 ? r->try_recv(value) : r->recv(value)) != Status::ok || value != i) _exit(3);
       }
+    }
+    _exit(0);
+  });
+  child.join();
+  EXPECT_EQ(child.exit_code(), 0) << "-31 is SIGSYS: a system call";
+}
+
+TEST(ConnectionCost, NoSystemCallPerMessageInPlaceOrThroughACodec) {
+  auto [first, second] = Connection::pair(1 << 12);
+  Process child("quiet", [a = &first, b = &second] {
+    std::vector<std::uint64_t> numbers(50, 7);
+    std::vector<std::uint64_t> received(50);
+    const auto exchange_once = [&](Connection& from, Connection& to) {
+      if (from.send(numbers) != Status::ok || to.recv(received) != Status::ok) return false;
+      auto room = from.reserve(100);
+      room.commit();
+      auto message = to.peek();
+      if (message.bytes().size() != 100) return false;
+      message.release();
+      return received == numbers;
+    };
+    require(exchange_once(*a, *b) && exchange_once(*b, *a), "warm up");
+    allow_only_exit();
+    for (int i = 0; i < 20000; ++i) {
+      if (!exchange_once(*a, *b) || !exchange_once(*b, *a)) _exit(2);
     }
     _exit(0);
   });

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// sluice's connection (ipc/connection.h), from its first end to its second, as a channel
+// (harness/traffic.h): messages as values, in the blocking form, which spins a little before it
+// sleeps, and in the try_ form.
+
+#ifndef SLUICE_BENCH_RIVALS_SLUICE_CONNECTION_H_
+#define SLUICE_BENCH_RIVALS_SLUICE_CONNECTION_H_
+
+#include <cstddef>
+
+#include "sluice/bench/harness/spin.h"
+#include "sluice/bench/harness/traffic.h"
+#include "sluice/ipc/connection.h"
+
+namespace sluice::bench {
+
+template <std::size_t kSize>
+class SluiceConnection {
+ public:
+  struct Sender {
+    void send(const Message<kSize>& message) {
+      if (wait == Wait::block) return require(end.send(message) == Status::ok, "send failed");
+      spin_until<Spin::pause>([&] { return end.try_send(message) == Status::ok; });
+    }
+    Connection& end;
+    Wait wait;
+  };
+
+  struct Receiver {
+    void receive(Message<kSize>& message) {
+      if (wait == Wait::block) return require(end.recv(message) == Status::ok, "recv failed");
+      spin_until<Spin::pause>([&] { return end.try_recv(message) == Status::ok; });
+    }
+    Connection& end;
+    Wait wait;
+  };
+
+  explicit SluiceConnection(Wait wait) : wait_(wait) {}
+
+  [[nodiscard]] Sender sender() { return {ends_.first, wait_}; }
+  [[nodiscard]] Receiver receiver() { return {ends_.second, wait_}; }
+
+ private:
+  ConnectionPair ends_ = Connection::pair(std::size_t{1} << 20);
+  Wait wait_;
+};
+
+}  // namespace sluice::bench
+
+#endif  // SLUICE_BENCH_RIVALS_SLUICE_CONNECTION_H_

@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The calls by which an end sends and receives, for Sender, Receiver (ipc/pipe.h) and Connection
+// (ipc/connection.h), which say what they promise. Internal but for what they inherit from here.
+//
+// If a process dies here: see those headers.
+
+#ifndef SLUICE_IPC_PIPE_CALLS_H_
+#define SLUICE_IPC_PIPE_CALLS_H_
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <ranges>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "sluice/ipc/codec.h"
+#include "sluice/ipc/codec_refusal.h"
+#include "sluice/ipc/codec_traits.h"
+#include "sluice/ipc/pipe_end.h"
+#include "sluice/ipc/wait_handle.h"
+#include "sluice/sync/deadline.h"
+#include "sluice/sync/status.h"
+
+namespace sluice::internal {
+
+/// What is sent as a value, not as the bytes or the characters that it is. Whether it can be is
+/// said by Travels; sending one that can't does not compile, with a message that says why.
+template <class T>
+concept SentAsValue = !std::is_convertible_v<const T&, std::string_view> &&
+                      !std::is_convertible_v<const T&, std::span<const std::byte>>;
+
+/// Record type of a value; plain bytes have type 0.
+template <class T>
+constexpr std::uint32_t message_type() {
+  return static_cast<std::uint32_t>(codec_fingerprint<T>()) | 1;
+}
+
+/// The sending half of an end.
+template <class Base>
+class Sending : public Base {
+ public:
+  /// Sends one message of bytes: waits for room until the deadline.
+  Status send(std::span<const std::byte> message, Deadline deadline = Deadline::never()) {
+    return this->send_record(0, message, deadline);
+  }
+  Status send(std::string_view text, Deadline deadline = Deadline::never()) {
+    return this->send_record(0, std::as_bytes(std::span(text)), deadline);
+  }
+  /// Sends `size` bytes of `buffer` from `offset` on. Throws std::out_of_range, and sends nothing,
+  /// if it does not have them.
+  Status send(std::span<const std::byte> buffer, std::size_t offset, std::size_t size,
+              Deadline deadline = Deadline::never()) {
+    if (offset > buffer.size() || size > buffer.size() - offset) {
+      throw std::out_of_range("sluice: sending " + std::to_string(size) + " bytes from offset " +
+                              std::to_string(offset) + " of a buffer of " +
+                              std::to_string(buffer.size()));
+    }
+    return send(buffer.subspan(offset, size), deadline);
+  }
+  /// Sends a value of any type that travels (ipc/codec.h).
+  template <SentAsValue T>
+  Status send(const T& value, Deadline deadline = Deadline::never()) {
+    return send_value<true>(value, deadline);
+  }
+
+  /// As send(), but full instead of waiting, and too_large for what does not fit in place.
+  Status try_send(std::span<const std::byte> message) { return this->try_send_record(0, message); }
+  Status try_send(std::string_view text) {
+    return this->try_send_record(0, std::as_bytes(std::span(text)));
+  }
+  template <SentAsValue T>
+  Status try_send(const T& value) {
+    return send_value<false>(value, Deadline::now());
+  }
+
+  /// Sends each of `messages`, until the deadline. Those that were sent stay sent.
+  template <std::ranges::input_range Messages>
+  BatchResult send_each(const Messages& messages, Deadline deadline = Deadline::never()) {
+    BatchResult result{Status::ok, 0};
+    for (const auto& message : messages) {
+      result.status = send(message, deadline);
+      if (result.status != Status::ok) break;
+      ++result.count;
+    }
+    return result;
+  }
+
+  /// Room in the ring, to be filled in place. It becomes a message with commit(), and does not
+  /// exist without it. Nothing else may be sent meanwhile, nor may the end be moved: the first is
+  /// a std::logic_error.
+  class [[nodiscard]] Reservation {
+   public:
+    Reservation(Sending& end, std::size_t size, Deadline deadline)
+        : end_(end), call_(end, Way::out), status_(end.claim_room(size, room_, deadline)) {
+      if (status_ == Status::ok) end_.held(Way::out) = true;
+    }
+    Reservation(const Reservation&) = delete;
+    Reservation& operator=(const Reservation&) = delete;
+    ~Reservation() {
+      if (status_ == Status::ok) end_.held(Way::out) = false;
+    }
+
+    /// ok if there is room; else why not: timeout, too_large (above max_in_place()), closed, ...
+    [[nodiscard]] Status status() const { return status_; }
+    explicit operator bool() const { return status_ == Status::ok; }
+    [[nodiscard]] std::span<std::byte> bytes() const { return room_; }
+
+    /// Sends the room's first `size` bytes, or all of it.
+    void commit() { commit(room_.size()); }
+    void commit(std::size_t size) {
+      if (status_ != Status::ok || committed_) {
+        throw std::logic_error("sluice: a reservation is committed once, if it has room");
+      }
+      if (size > room_.size()) throw std::out_of_range("sluice: more than was reserved");
+      committed_ = true;
+      end_.commit_record(0, size);
+    }
+
+   private:
+    Sending& end_;
+    typename Base::Call call_;
+    std::span<std::byte> room_;
+    Status status_;
+    bool committed_ = false;
+  };
+
+  /// Waits for room for a message of `size` bytes, at most max_in_place().
+  Reservation reserve(std::size_t size, Deadline deadline = Deadline::never()) {
+    return Reservation(*this, size, deadline);
+  }
+
+ protected:
+  using Base::Base;
+
+ private:
+  template <bool kWaits, class T>
+  Status send_value(const T& value, Deadline deadline) {
+    static_assert(explain_why_not<T>());
+    if constexpr (Travels<T>) {
+      if constexpr (kInBulk<T>) {
+        return send_bytes<kWaits>(message_type<T>(), std::as_bytes(std::span(&value, 1)), deadline);
+      } else {
+        if constexpr (TellsItsSize<T>) {
+          const std::size_t size = encoded_size(value);
+          if (size <= this->max_in_place()) return encode_in_place<kWaits>(value, size, deadline);
+        }
+        auto& bytes = this->scratch();
+        encode(value, bytes);
+        return send_bytes<kWaits>(message_type<T>(), bytes, deadline);
+      }
+    }
+    return Status::mismatch;
+  }
+
+  template <bool kWaits>
+  Status send_bytes(std::uint32_t type, std::span<const std::byte> bytes, Deadline deadline) {
+    if constexpr (kWaits) return this->send_record(type, bytes, deadline);
+    return this->try_send_record(type, bytes);
+  }
+
+  template <bool kWaits, class T>
+  Status encode_in_place(const T& value, std::size_t size, Deadline deadline) {
+    const typename Base::Call call(*this, Way::out);
+    std::span<std::byte> room;
+    const Status status =
+        kWaits ? this->claim_room(size, room, deadline) : this->try_claim_room(size, room);
+    if (status != Status::ok) return status;
+    const EncodeResult result = encode_into(room, value);
+    if (result.status != Status::ok || result.size != size) {
+      throw std::logic_error("sluice: a value changed while it was being sent");
+    }
+    this->commit_record(message_type<T>(), size);
+    return Status::ok;
+  }
+};
+
+/// The receiving half of an end.
+template <class Base>
+class Receiving : public Base {
+  using Message = typename Base::Message;
+
+ public:
+  /// Receives the next message into `message`, which is resized. Waits until the deadline.
+  Status recv(std::vector<std::byte>& message, Deadline deadline = Deadline::never()) {
+    return wait_and_take(message, deadline);
+  }
+  Status recv(std::string& text, Deadline deadline = Deadline::never()) {
+    return wait_and_take(text, deadline);
+  }
+  /// Receives a value sent as a T.
+  template <SentAsValue T>
+  Status recv(T& value, Deadline deadline = Deadline::never()) {
+    return wait_and_take(value, deadline);
+  }
+
+  /// The next T, or nothing when the stream has ended: status() tells whether the peer closed or
+  /// died. Anything else throws Error.
+  template <class T>
+  [[nodiscard]] std::optional<T> recv() {
+    std::optional<T> value(std::in_place);
+    const Status status = recv(*value);
+    if (status == Status::ok) return value;
+    throw_unless_ended(status);
+    return std::nullopt;
+  }
+
+  /// Receives into the caller's memory; the bytes behind the message stay as they were.
+  RecvResult recv_into(std::span<std::byte> room, Deadline deadline = Deadline::never()) {
+    const typename Base::Call call(*this, Way::in);
+    Message message;
+    const Status status = this->wait_for_message(message, deadline, room.size());
+    if (status != Status::ok) return refused(status);
+    std::copy(message.payload.begin(), message.payload.end(), room.begin());
+    this->release();
+    return {Status::ok, message.payload.size()};
+  }
+
+  /// As recv(), but too_large if the message has more than `most` bytes; it stays.
+  template <class Bytes>
+    requires std::is_same_v<Bytes, std::string> || std::is_same_v<Bytes, std::vector<std::byte>>
+  RecvResult recv_at_most(std::size_t most, Bytes& bytes, Deadline deadline = Deadline::never()) {
+    const typename Base::Call call(*this, Way::in);
+    Message message;
+    const Status status = this->wait_for_message(message, deadline, most);
+    if (status != Status::ok) return refused(status);
+    const Status taken = take(message, bytes);
+    return {taken, bytes.size()};
+  }
+
+  /// As recv(), but empty instead of waiting.
+  Status try_recv(std::vector<std::byte>& message) { return try_and_take(message); }
+  Status try_recv(std::string& text) { return try_and_take(text); }
+  template <SentAsValue T>
+  Status try_recv(T& value) {
+    return try_and_take(value);
+  }
+
+  /// Appends the next message to `messages`, waiting for it until the deadline, and what is there
+  /// behind it, `most` at most. ok if there was one.
+  template <class T>
+  BatchResult recv_each(std::vector<T>& messages, std::size_t most,
+                        Deadline deadline = Deadline::never()) {
+    BatchResult result{Status::ok, 0};
+    while (result.count < most && result.status == Status::ok) {
+      T& message = messages.emplace_back();
+      result.status = result.count == 0 ? recv(message, deadline) : try_recv(message);
+      if (result.status == Status::ok) ++result.count;
+    }
+    if (result.status != Status::ok) messages.pop_back();
+    if (result.count != 0) result.status = Status::ok;
+    return result;
+  }
+
+  /// Whether a recv() would return at once, with a message or with the end of the stream, or with
+  /// what has come of a long message. Takes nothing.
+  bool poll(Deadline deadline = Deadline::now()) { return this->wait_for_anything(deadline); }
+
+  /// Drops the next message: ok, or empty.
+  Status skip() { return this->skip_message(); }
+
+  /// For wait_any() and event loops: ready when a recv() would return at once. Refers to this
+  /// object, which must stay where it is.
+  [[nodiscard]] WaitHandle wait_handle() { return this->receiving_handle(); }
+
+  /// For poll(2) and epoll(7) in this process: readable once a recv() may return at once, until a
+  /// try_recv(), or a recv() or poll() with a deadline, has found nothing. Stays this object's.
+  [[nodiscard]] int descriptor() { return this->receiving_descriptor(); }
+
+  /// A message where it lies in the ring, in memory that the peer can write: who does not trust
+  /// the peer uses recv(). It stays until release(): without it, the next call, of this process or
+  /// of its successor, gets it again. Nothing else may be received meanwhile, nor may the end be
+  /// moved: the first is a std::logic_error.
+  class [[nodiscard]] Lease {
+   public:
+    Lease(Receiving& end, Deadline deadline)
+        : end_(end),
+          call_(end, Way::in),
+          status_(end.wait_for_message(message_, deadline, end.max_in_place())) {
+      if (status_ == Status::ok) end_.held(Way::in) = true;
+    }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    ~Lease() {
+      if (status_ == Status::ok) end_.held(Way::in) = false;
+    }
+
+    /// ok if there is a message; too_large if it travels in parts, which recv() puts together;
+    /// else as recv().
+    [[nodiscard]] Status status() const { return status_; }
+    explicit operator bool() const { return status_ == Status::ok; }
+    [[nodiscard]] std::span<const std::byte> bytes() const { return message_.payload; }
+
+    /// Acknowledges it. The bytes are the sender's again.
+    void release() {
+      if (status_ != Status::ok || released_) {
+        throw std::logic_error("sluice: a message read in place is released once, if there is one");
+      }
+      released_ = true;
+      end_.release();
+    }
+
+   private:
+    Receiving& end_;
+    typename Base::Call call_;
+    Message message_;
+    Status status_;
+    bool released_ = false;
+  };
+
+  /// Waits for a message, to be read in place.
+  Lease peek(Deadline deadline = Deadline::never()) { return Lease(*this, deadline); }
+
+ protected:
+  using Base::Base;
+
+ private:
+  RecvResult refused(Status status) const {
+    return {status, status == Status::too_large ? this->announced() : 0};
+  }
+
+  template <class To>
+  Status wait_and_take(To& to, Deadline deadline) {
+    const typename Base::Call call(*this, Way::in);
+    Message message;
+    const Status found = this->wait_for_message(message, deadline);
+    return found == Status::ok ? take(message, to) : found;
+  }
+  template <class To>
+  Status try_and_take(To& to) {
+    const typename Base::Call call(*this, Way::in);
+    Message message;
+    const Status found = this->try_for_message(message);
+    return found == Status::ok ? take(message, to) : found;
+  }
+
+  Status take(const Message& message, std::vector<std::byte>& bytes) {
+    this->copy_out(message, bytes);
+    this->release();
+    return Status::ok;
+  }
+  Status take(const Message& message, std::string& text) {
+    this->copy_out(message, text);
+    this->release();
+    return Status::ok;
+  }
+  template <class T>
+  Status take(const Message& message, T& value) {
+    static_assert(explain_why_not<T>());
+    if constexpr (Travels<T>) {
+      if (message.type != message_type<T>()) return Status::mismatch;
+      constexpr std::size_t kSize = fixed_size<T>();
+      if (kSize != 0 && message.payload.size() != kSize) return Status::mismatch;
+      if (const Status s = decode(message.payload, value); s != Status::ok) return s;
+      this->release();
+    }
+    return Status::ok;
+  }
+};
+
+}  // namespace sluice::internal
+
+#endif  // SLUICE_IPC_PIPE_CALLS_H_
