@@ -117,7 +117,7 @@ struct Shared {
   Barrier<4> breaking{kMeeting};
   Barrier<4> shrinking{kMeeting, BarrierOptions{.on_death = OnDeath::shrink}};
   Mutex breaking_reset, shrinking_reset;
-  std::array<std::atomic<bool>, kWorkers> has_come;
+  std::array<std::atomic<Tag>, 64> come;  // to breaking; the dead too, until it is whole again
   std::atomic<std::uint64_t> meetings;
 
   std::array<std::atomic<std::uint64_t>, kWorkers> rounds;
@@ -331,31 +331,45 @@ class Worker {
   }
 
   void meet() {
-    s_.has_come[number_] = true;
+    std::atomic<Tag>& come = come_to_meeting(participant::self());
     const std::uint64_t before = s_.meetings;
     const BarrierResult all = s_.breaking.wait([this] {
-      for (unsigned i = kFirstToMeet; i < kFirstToMeet + kMeeting; ++i) {
-        require(s_.has_come[i], "a round was completed without one of its parties");
-      }
+      const auto missing = std::count(s_.come.begin(), s_.come.end(), participant::kNobody);
+      require(s_.come.size() - static_cast<std::size_t>(missing) >= kMeeting,
+              "a round was completed before all had come");
       ++s_.meetings;
     });
-    if (all) {
-      s_.has_come[number_] = false;
-      require(s_.meetings > before, "let go before the action");
+    come = participant::kNobody;
+    if (all) require(s_.meetings > before, "let go before the action");
+    make_whole(all.status, s_.breaking, s_.breaking_reset, [this] {
+      for (std::atomic<Tag>& tag : s_.come) {
+        Tag dead = tag;
+        if (dead == participant::kNobody || participant::probe(dead) != Liveness::dead) continue;
+        tag.compare_exchange_strong(dead, participant::kNobody);
+      }
+    });
+  }
+
+  std::atomic<Tag>& come_to_meeting(Tag me) {
+    for (std::atomic<Tag>& tag : s_.come) {
+      Tag nobody = participant::kNobody;
+      if (tag.compare_exchange_strong(nobody, me)) return tag;
     }
-    make_whole(all.status, s_.breaking, s_.breaking_reset);
+    throw std::runtime_error("the dead are not cleared away");
   }
 
   void meet_who_is_left() {
-    make_whole(s_.shrinking.wait().status, s_.shrinking, s_.shrinking_reset);
+    make_whole(s_.shrinking.wait().status, s_.shrinking, s_.shrinking_reset, [] {});
   }
 
   /// For the first that finds it broken, or has no seat since its predecessor was removed.
-  static void make_whole(Status status, Barrier<4>& barrier, Mutex& mutex) {
+  template <class Before>
+  static void make_whole(Status status, Barrier<4>& barrier, Mutex& mutex, Before before) {
     if (status == Status::ok) return;
     require(status == Status::broken || status == Status::full, "a barrier is corrupt");
     mutex.lock([] {});
     if (barrier.broken() || barrier.parties() < kMeeting) {
+      before();
       require(barrier.reset() == Status::ok, "reset() failed");
     }
     mutex.unlock();
