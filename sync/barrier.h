@@ -101,9 +101,7 @@ class alignas(64) BasicBarrier {
     // Relaxed, three times: nobody else sees it yet.
     Env::store(unused_, kSeats - parties, std::memory_order_relaxed);
     Env::store(on_death_, static_cast<std::uint32_t>(options.on_death), std::memory_order_relaxed);
-    const auto ns = std::max<std::chrono::nanoseconds::rep>(options.timeout.count(), 1);
-    const bool never = options.timeout == std::chrono::nanoseconds::max();
-    Env::store(timeout_, never ? 0 : std::int64_t{ns}, std::memory_order_relaxed);  // as above
+    Env::store(timeout_, internal::to_stored(options.timeout), std::memory_order_relaxed);
   }
 
   static constexpr std::ptrdiff_t max() noexcept { return kSeats; }
@@ -227,6 +225,7 @@ class alignas(64) BasicBarrier {
   using Word = internal::BarrierWord;
   using Arrival = internal::Arrival;
   using Seat = internal::BarrierSeat;
+  using Mourned = internal::BarrierMourned;
 
   /// In a row, against words that somebody keeps changing.
   static constexpr int kMostAttempts = 1 << 16;
@@ -362,11 +361,6 @@ class alignas(64) BasicBarrier {
     if (!tend_the_dead(seat, found).removed) return false;
     return seats_.all_have_come(seat) && complete(seat, action);
   }
-
-  struct Mourned {
-    bool removed = false;         ///< parties that nobody has to wait for any more
-    bool somebody_lives = false;  ///< of the parties, as far as is known
-  };
 
   /// Does as OnDeath says with those who died, while the control word is `found`. Once all have
   /// come and the action is under way, with the one who runs it only.

@@ -10,6 +10,7 @@
 #ifndef SLUICE_SYNC_BARRIER_REPORT_H_
 #define SLUICE_SYNC_BARRIER_REPORT_H_
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <iosfwd>
@@ -55,6 +56,12 @@ struct BarrierReport {
 std::ostream& operator<<(std::ostream& out, const BarrierReport& report);
 
 namespace internal {
+
+/// A timeout as it lies in shared memory: in ns, 0 for none.
+constexpr std::int64_t to_stored(std::chrono::nanoseconds timeout) noexcept {
+  const bool never = timeout == std::chrono::nanoseconds::max();
+  return never ? 0 : std::max<std::int64_t>(timeout.count(), 1);
+}
 
 /// Throws Error with the Status.
 [[noreturn]] void throw_not_passed(Status status);

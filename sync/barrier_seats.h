@@ -84,6 +84,12 @@ struct BarrierSeat {
   Tag tag = participant::kNobody;  ///< the caller's
 };
 
+/// What a look for the dead has found.
+struct BarrierMourned {
+  bool removed = false;         ///< parties that nobody has to wait for any more
+  bool somebody_lives = false;  ///< of the parties, as far as is known
+};
+
 struct SeatCounts {
   std::uint32_t removed = 0;
   std::uint32_t come = 0;  ///< of the others

@@ -33,8 +33,9 @@
 // without holding the lock, and waiting with another lock than others do, throw std::logic_error.
 // With a RecursiveMutex all levels are given back, and taken again.
 //
-// Threads and processes: all calls may overlap, as far as the lock lets them. Signals do not end a
-// wait; no call is a cancellation point.
+// Threads and processes: all calls may overlap, as far as the lock lets them. None is for signal
+// handlers, since a notifier holds the lock. Signals do not end a wait; no call is a cancellation
+// point.
 //
 // If a process dies here: a waiter killed asleep leaves itself counted, and no permit is lost on
 // it: the permit stays for the others, who find it at once if they are woken, or at the end of

@@ -19,8 +19,10 @@
 //   fence:   set for good by a waiter whose kernel refuses membarrier(2)
 //
 // Units: Deadline. Errors: await() returns ok, timeout, or what `still_hopeful` said.
-// Threads and processes: all calls may overlap. Source: the event count of Reed and Kanodia (1979),
-// in the form of folly's; membarrier(2) for the asymmetric barrier.
+// Threads and processes: all calls may overlap. notify_one() and notify_all() may be called in a
+// signal handler, whatever it interrupts, allocate nothing, and need no attach(). Source: the event
+// count of Reed and Kanodia (1979), in the form of folly's; membarrier(2) for the asymmetric
+// barrier.
 //
 // Why no wake-up is lost. Waiter: set `waiting`, heavy barrier, look at the condition, sleep if the
 // word is unchanged. Notifier: change the condition, light barrier, look at the word. The heavy

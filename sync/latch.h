@@ -24,7 +24,7 @@
 // or from one that does not fit throws std::logic_error and changes nothing; any bytes are a latch.
 // Signals do not end a wait; no call is a cancellation point.
 //
-// Threads and processes: all calls may overlap.
+// Threads and processes: all calls may overlap. try_wait() may be called in a signal handler.
 //
 // If a process dies here: counting down is one compare-and-swap (the commit). Who dies before it
 // never comes, and the latch, which does not know who was to come, stays shut: so wait with a

@@ -44,6 +44,13 @@
 // wait; no call is a cancellation point. A forked child holds nothing of what its parent holds; the
 // guard of sync/lock_guard.h knows that.
 //
+// Signal handlers: a Mutex's try_lock() and unlock() may be called in one, whatever it interrupts,
+// calls on the same lock included (false, if the thread holds it or is just taking it), and
+// allocate nothing (but what is thrown): by a thread that has locked something before and holds
+// less than 16 locks, if the handler gives back what it takes. If that thread is killed with a lock
+// that it was waiting for then, a waiter may find out at the end of its slice only. A
+// RecursiveMutex that others than handlers take must not be taken in one.
+//
 // If a process dies here: taking and giving back are one compare-and-swap each (the commit). Killed
 // before taking: nothing. Killed as the owner: the kernel marks the lock and wakes a waiter within
 // some 25 us; where it does not (further locks that the thread held besides, get_robust_list(2)
@@ -304,6 +311,7 @@ class BasicMutex {
       return take_again_by_owner(self, deadline);
     const Status s = take_slowly(self, word, deadline, marked);
     if (s == Status::ok || (s == Status::owner_died && marked == Marked::taken)) {
+      self.held.want(word_);  // again: a signal handler may have taken other locks meanwhile
       self.held.add(word_);
     } else {
       self.held.give_up();
@@ -313,6 +321,8 @@ class BasicMutex {
 
   Status take_again_by_owner(internal::ThreadState& self, Deadline deadline) {
     self.held.give_up();
+    // In a signal handler: the interrupted call may not have noted the lock yet.
+    if (kRelock == Relock::refused && deadline.is_now()) return Status::timeout;
     internal::HeldLock* const held = self.held.find(&word_);
     if (kRelock == Relock::counted && held != nullptr && held->depth != UINT32_MAX) {
       ++held->depth;

@@ -29,8 +29,8 @@
 // does a forked child that returns from a callable that its parent had entered. Error(corrupt): the
 // bytes were overwritten while the callable ran.
 //
-// Threads and processes: all calls may overlap. Signals do not end a wait; no call of its own is a
-// cancellation point.
+// Threads and processes: all calls may overlap. done() may be called in a signal handler. Signals
+// do not end a wait; no call of its own is a cancellation point.
 //
 // If a process dies here: beginning is one compare-and-swap, and so is ending (the commit). Killed
 // before the commit: whoever waits, or comes, asks the kernel for the life of the process in the

@@ -53,6 +53,10 @@
 // parent holds: it must not run the destructor of a std::shared_lock or std::unique_lock that the
 // parent had locked.
 //
+// Signal handlers: try_lock(), try_lock_shared(), unlock() and unlock_shared() may be called in
+// one, under the conditions of sync/mutex.h. Where the thread holds a share the handler gets
+// another; where it writes, or is just taking or giving back the lock, it may be refused either.
+//
 // If a process dies here: a reader's share ends with its process, or with its thread (as far as
 // that runs its destructors: after a bare exit(2) of one thread the share stays until the process
 // ends); nothing needs repair. A writer that waits for it finds out at the end of its slice, by
@@ -188,6 +192,7 @@ class alignas(kNoSharing) BasicSharedMutex {
     if ((held->depth & ~kShare) != 1) [[unlikely]] {
       --held->depth;
     } else if (is_writers(*held)) [[unlikely]] {
+      held->depth = 1;  // no share any more, before others can come in: as in try_enter()
       set_idle();
       leave();
     } else {
@@ -411,16 +416,17 @@ class alignas(kNoSharing) BasicSharedMutex {
     }
     // Sequentially consistent: as above. It also pairs with the release of the last writer.
     const std::uint64_t word = writer_.look(std::memory_order_seq_cst);
-    self.held.add(*cell);
-    if (is_open(word)) [[likely]]
+    if (is_open(word)) [[likely]] {
+      self.held.add(*cell);  // not before: a signal handler would take it for a share
       return Entry::inside;
+    }
     withdraw(self, *cell);
     return Entry::refused;
   }
 
   [[gnu::noinline]] void withdraw(internal::ThreadState& self,
                                   internal::Word<std::uint64_t>& cell) {
-    leave_cell(self, cell);
+    free_cell(self, cell);
   }
 
   /// Whether the writer's word, just looked at, lets readers in.
@@ -460,12 +466,16 @@ class alignas(kNoSharing) BasicSharedMutex {
 
   [[gnu::always_inline]] void leave_cell(internal::ThreadState& self,
                                          internal::Word<std::uint64_t>& cell) {
+    self.held.remove_unwatched(cell);  // before it is free: as in try_enter()
+    free_cell(self, cell);
+  }
+
+  [[gnu::always_inline]] void free_cell(const internal::ThreadState& self,
+                                        internal::Word<std::uint64_t>& cell) {
     // Relaxed: this thread's own word.
-    const bool mine = Env::load(cell, std::memory_order_relaxed) == self.me;
+    if (Env::load(cell, std::memory_order_relaxed) != self.me) internal::refuse_overwritten();
     // Release: pairs with the acquire in is_left().
-    if (mine) Env::store(cell, Word::kFree, std::memory_order_release);
-    self.held.remove_unwatched(cell);
-    if (!mine) internal::refuse_overwritten();
+    Env::store(cell, Word::kFree, std::memory_order_release);
     drained_.notify_all();
   }
 

@@ -95,7 +95,12 @@ class HeldLocks {
   void give_up() noexcept { pending(count_ != 0 ? locks_[count_ - 1].word : nullptr); }
 
   /// After want() or make_room(): the lock was taken.
-  void add(Word<std::uint64_t>& lock) noexcept { locks_[count_++] = {&lock, 1}; }
+  void add(Word<std::uint64_t>& lock) noexcept {
+    // A signal handler that takes a lock in between, and gives it back, is to use the next place.
+    const std::uint32_t place = count_++;
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // as above
+    locks_[place] = {&lock, 1};
+  }
 
   /// After the lock was given back, and its waiter woken.
   void remove(const Word<std::uint64_t>& lock) noexcept {
