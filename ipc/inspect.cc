@@ -277,6 +277,7 @@ void describe_stamp(Domain& domain, int fd, ObjectInfo& object) {
                             hex(domain.incarnation()));
   }
   object.stamp = stamp;
+  object.type = read_type_name(fd);
 }
 
 std::string file_type(mode_t mode) {
@@ -294,12 +295,13 @@ ObjectInfo look_at(Domain& domain, int fd, std::string name) {
   }
   object.file_size = static_cast<std::uint64_t>(s.st_size);
   object.usage = usage_of(fd, s);
-  if (s.st_nlink != 0 && (s.st_uid != geteuid() || (s.st_mode & 077) != 0)) {
+  describe_stamp(domain, fd, object);
+  const mode_t allowed = object.stamp ? object.stamp->others_mode() : 0;
+  if (s.st_nlink != 0 && (s.st_uid != geteuid() || (s.st_mode & 077 & ~allowed) != 0)) {
     std::ostringstream found;
     found << "owner " << s.st_uid << ", mode 0" << std::oct << (s.st_mode & 07777);
-    object.faults.push_back(found.str() + ": open to other users");
+    object.faults.insert(object.faults.begin(), found.str() + ": open to other users");
   }
-  describe_stamp(domain, fd, object);
   return object;
 }
 
@@ -441,7 +443,8 @@ void print_details(std::ostream& out, const ObjectInfo& object) {
   for (const std::string& fault : object.faults) text << "  FAULT: " << fault << '\n';
   if (object.stamp) {
     text << "  stamp: " << *object.stamp << "\n  made: " << made_at(*object.stamp) << ", registry "
-         << hex(object.stamp->incarnation) << ", type " << hex(object.stamp->fingerprint) << '\n';
+         << hex(object.stamp->incarnation) << ", type " << object.type
+         << (object.type.empty() ? "" : " ") << hex(object.stamp->fingerprint) << '\n';
   }
   for (const OwnerInfo& owner : object.owners) text << "  " << owner << '\n';
   for (const CounterInfo& c : object.counters) {

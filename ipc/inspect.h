@@ -76,6 +76,7 @@ struct ObjectInfo {
   std::uint64_t file_size = 0;
   Usage usage = Usage::unknown;
   std::optional<Stamp> stamp = {};       ///< if there is a valid one
+  std::string type = {};                 ///< of the user's type, if it has a name
   std::vector<std::string> faults = {};  ///< what is wrong; empty for a healthy object
 
   // Of describe_object() alone, and for kinds that this version knows.

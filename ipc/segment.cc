@@ -6,19 +6,24 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstring>
+#include <ctime>
 #include <initializer_list>
 #include <limits>
 #include <memory>
+#include <sstream>
+#include <vector>
 
+#include "sluice/ipc/allocate.h"
+#include "sluice/sync/deadline.h"
 #include "sluice/sync/domain.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/participant.h"
@@ -30,46 +35,62 @@ namespace {
 using internal::FileHold;
 using internal::NewFile;
 
-constexpr std::size_t kPopulateUpTo = std::size_t{64} << 20;
 constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 /// How often a name may change hands under our eyes before that is called an error.
 constexpr int kMostAttempts = 1000;
+constexpr std::string_view kObject = "obj-";
+constexpr const char* kMoreDescriptors = "close some descriptors, or raise the limit (ulimit -n)";
 
 std::string file_name(std::string_view name) {
   if (!is_valid_name(name)) {
     throw Error::from_errno(EINVAL, {.tried = "use the name \"" + std::string(name) + "\"",
                                      .expected = "1 to 200 of A-Z a-z 0-9 _ . -, no dot in front"});
   }
-  return "obj-" + std::string(name);
+  return std::string(kObject) + std::string(name);
+}
+
+/// "shared acme.Bank", "pipe".
+std::string kind_text(const SegmentKind& kind) {
+  std::string text(kind.name);
+  if (!kind.type.empty()) text.append(" ").append(kind.type);
+  return text;
 }
 
 std::string quoted(const SegmentKind& kind, std::string_view name) {
-  return std::string(kind.name) + " \"" + std::string(name) + "\"";
+  return kind_text(kind) + " \"" + std::string(name) + "\"";
 }
 
-/// Gives the file its memory now, so that no later access can fail for want of it.
-void allocate(int fd, std::size_t size, const std::string& what) {
-  struct rlimit limit = {};
-  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < size) {
-    // Asked first, since exceeding it raises SIGXFSZ, which kills.
-    throw Error::from_errno(EFBIG, {.tried = "create " + what,
-                                    .expected = std::to_string(size) + " bytes allowed",
-                                    .found = "RLIMIT_FSIZE of " + std::to_string(limit.rlim_cur),
-                                    .hint = "raise the limit (ulimit -f)"});
+std::string octal(mode_t mode) {
+  std::ostringstream out;
+  out << '0' << std::oct << mode;
+  return out.str();
+}
+
+void check_mode(mode_t mode, const std::string& what) {
+  if ((mode & 0600) == 0600 && (mode & ~mode_t{0666}) == 0) return;
+  throw Error::from_errno(EINVAL, {.tried = "create " + what,
+                                   .expected = "a mode of read and write bits, 0600 among them",
+                                   .found = octal(mode)});
+}
+
+/// Runs `call`, whose errors do not know which object it is for, and names that in them.
+template <class Call>
+auto naming(const std::string& tried, Call call) {
+  try {
+    return call();
+  } catch (const Error& e) {
+    ErrorText text = e.text();
+    text.tried = tried + ": " + text.tried;
+    if (e.code() == std::errc::too_many_files_open) text.hint = kMoreDescriptors;
+    throw Error(e.code(), std::move(text));
   }
-  int error = 0;
-  do {
-    error = posix_fallocate(fd, 0, static_cast<off_t>(size));
-  } while (error == EINTR);
-  if (error != 0) {
-    struct statvfs fs = {};
-    const bool known = fstatvfs(fd, &fs) == 0 && fs.f_blocks > 0;
-    throw Error::from_errno(
-        error, {.tried = "create " + what,
-                .expected = std::to_string(size) + " bytes of shared memory",
-                .found = known ? std::to_string(fs.f_bavail * fs.f_bsize) + " bytes free" : "less",
-                .hint = "ask for less, or enlarge /dev/shm (or the container's memory)"});
-  }
+}
+
+std::optional<FileHold> hold_in_use(int fd, const std::string& tried) {
+  return naming(tried, [&] {
+    return FileHold::take(internal::open_anew(fd), Segment::kInUseByte, FileHold::Mode::read,
+                          FileHold::OnFork::keep);
+  });
 }
 
 constexpr std::string_view kUnfinished = "new-";
@@ -92,17 +113,24 @@ Tag maker_of(std::string_view name) {
   return tag;
 }
 
+/// Empty if the directory can't be read.
+std::vector<std::string> files_in_domain() {
+  UniqueFd anew(openat(Domain::current().directory(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(fdopendir(anew.get()), closedir);
+  if (!entries) return {};
+  static_cast<void>(anew.release());
+  std::vector<std::string> files;
+  while (const dirent* const entry = readdir(entries.get())) files.emplace_back(entry->d_name);
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
 /// Removes what processes left that were killed while they made an object under such a name.
 void remove_unfinished() {
-  const int directory = Domain::current().directory();
-  UniqueFd anew(openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  const std::unique_ptr<DIR, int (*)(DIR*)> entries(fdopendir(anew.get()), closedir);
-  if (!entries) return;  // they stay, until somebody else can read the directory
-  static_cast<void>(anew.release());
-  while (const dirent* const entry = readdir(entries.get())) {
-    const Tag maker = maker_of(entry->d_name);
+  for (const std::string& file : files_in_domain()) {
+    const Tag maker = maker_of(file);
     if (maker != participant::kNobody && participant::probe(maker) == Liveness::dead) {
-      unlinkat(directory, entry->d_name, 0);
+      unlinkat(Domain::current().directory(), file.c_str(), 0);
     }
   }
 }
@@ -114,8 +142,11 @@ UniqueFd open_anonymous(const SegmentKind& kind, const std::string& what) {
       memfd_create(("sluice-" + std::string(kind.name)).c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (fd) return fd;
   const int error = errno;
-  if (!Domain::current().has_directory() || error == EMFILE || error == ENFILE) {
-    throw Error::from_errno(error, {.tried = "create " + what});
+  const bool too_many = error == EMFILE || error == ENFILE;
+  if (too_many || !Domain::current().has_directory()) {
+    throw Error::from_errno(
+        error, {.tried = "create " + what,
+                .hint = too_many ? kMoreDescriptors : "memfd_create(2) must be allowed"});
   }
   return NewFile(Domain::current().directory(), unfinished_name(), NewFile::Naming::late).take_fd();
 }
@@ -128,12 +159,39 @@ UniqueFd open_file(const std::string& file) {
 void check_file(int fd, const std::string& what) {
   struct stat s = {};
   if (fstat(fd, &s) != 0) throw Error::from_errno(errno, {.tried = "examine " + what});
-  if (!S_ISREG(s.st_mode) || s.st_uid != geteuid() || (s.st_mode & 077) != 0) {
-    throw Error::from_errno(EPERM, {.tried = "attach to " + what,
-                                    .expected = "a regular file of this user, mode 0600",
-                                    .found = "owner " + std::to_string(s.st_uid) + ", mode bits " +
-                                             std::to_string(s.st_mode)});
+  if (S_ISREG(s.st_mode) && s.st_uid == geteuid()) return;
+  throw Error::from_errno(
+      EPERM, {.tried = "attach to " + what,
+              .expected = "a regular file of this user",
+              .found = "owner " + std::to_string(s.st_uid) + ", mode " + octal(s.st_mode),
+              .hint = "remove it if it is not meant to be there"});
+}
+
+/// That nobody but those whom its creator named may reach it, and that its owner may.
+void check_permissions(int fd, const Stamp& stamp, const std::string& what) {
+  struct stat s = {};
+  if (fstat(fd, &s) != 0) throw Error::from_errno(errno, {.tried = "examine " + what});
+  const mode_t expected = 0600 | stamp.others_mode();
+  if ((s.st_mode & 0600) == 0600 && (s.st_mode & 077 & ~expected) == 0) return;
+  throw Error::from_errno(EPERM, {.tried = "attach to " + what,
+                                  .expected = "mode " + octal(expected),
+                                  .found = "mode " + octal(s.st_mode & 07777),
+                                  .hint = "somebody has changed it; chmod it, or remove it"});
+}
+
+[[noreturn]] void throw_not_opened(int error, const std::string& file, const std::string& what) {
+  ErrorText text = {.tried = "open " + what, .expected = "a file of this user, not a link"};
+  struct stat s = {};
+  if (error == EACCES &&
+      fstatat(Domain::current().directory(), file.c_str(), &s, AT_SYMLINK_NOFOLLOW) == 0) {
+    text.expected = "a file that this process may read and write";
+    text.found = "owner " + std::to_string(s.st_uid) + ", mode " + octal(s.st_mode & 07777);
+    text.hint = "chmod it, or remove it";
+  } else if (error == EMFILE || error == ENFILE) {
+    text.expected = "a free descriptor";
+    text.hint = kMoreDescriptors;
   }
+  throw Error::from_errno(error, std::move(text));
 }
 
 /// Whether the name still leads to the file behind `fd`.
@@ -144,11 +202,31 @@ bool leads_to(const std::string& file, int fd) {
          fstat(fd, &opened) == 0 && named.st_ino == opened.st_ino && named.st_dev == opened.st_dev;
 }
 
+/// For somebody who is about to remove a name, or makes sure that it is used: a few system calls'
+/// work, unless that process is stopped.
+class Patience {
+ public:
+  /// Waits a moment; false once it has waited often and long enough.
+  bool wait() {
+    constexpr int kYields = 64;
+    constexpr timespec kMoment = {.tv_sec = 0, .tv_nsec = 500'000};
+    if (++attempts_ <= kYields) return sched_yield() == 0;
+    nanosleep(&kMoment, nullptr);
+    return !end_.passed();
+  }
+
+ private:
+  int attempts_ = 0;
+  Deadline end_ = std::chrono::milliseconds(250);
+};
+
 enum class Removal { removed, in_use, gone };
 
 /// Removes the name of the file behind `fd` if nobody uses the file. Whoever would attach waits
 /// meanwhile for the lock, and then finds that the file has no name.
 Removal remove_if_unused(const std::string& file, int fd) {
+  // One call, and nobody else has to wait for us, in by far the most frequent case.
+  if (FileHold::is_held(fd, Segment::kInUseByte)) return Removal::in_use;
   const auto exclusive = FileHold::take(internal::open_anew(fd), Segment::kInUseByte,
                                         FileHold::Mode::write, FileHold::OnFork::drop);
   if (!exclusive) return Removal::in_use;
@@ -156,6 +234,18 @@ Removal remove_if_unused(const std::string& file, int fd) {
   if (!leads_to(file, fd)) return Removal::gone;
   if (unlinkat(Domain::current().directory(), file.c_str(), 0) != 0) return Removal::gone;
   return Removal::removed;
+}
+
+/// Removes the name `file` if it leads to a while_used object that nobody uses any more.
+bool is_removed_as_stale(const std::string& file) {
+  const UniqueFd fd = open_file(file);
+  if (!fd) return false;
+  try {
+    return read_stamp(fd.get(), file).lifetime() == Lifetime::while_used &&
+           remove_if_unused(file, fd.get()) == Removal::removed;
+  } catch (const Error&) {
+    return false;  // whatever it is, it is not known to be stale
+  }
 }
 
 /// Frees `file` if it is a while_used object that nobody uses any more.
@@ -197,41 +287,54 @@ void check_fixed_size(int fd, const std::string& what) {
 }  // namespace
 
 Segment Segment::create_anonymous(const SegmentKind& kind, std::size_t bytes,
-                                  const Format& format) {
-  const std::string what = "an anonymous " + std::string(kind.name);
+                                  const SegmentOptions& options, const Format& format) {
+  const std::string what = "an anonymous " + kind_text(kind);
+  check_mode(options.mode, what);
   const std::size_t size = total_size(bytes, what);
   UniqueFd fd = open_anonymous(kind, what);
-  allocate(fd.get(), size, what);
+  internal::allocate_file(fd.get(), size, what);
   // Only a memfd can be sealed: a file in the domain is as safe as the named ones are.
   const int seals = fcntl(fd.get(), F_GET_SEALS);
   if (seals >= 0 && (seals & F_SEAL_SEAL) == 0 && fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) {
     throw Error::from_errno(errno, {.tried = "seal " + what});
   }
+  SegmentOptions made = options;
+  made.lifetime = Lifetime::while_used;
   Segment segment;
-  segment.map(fd.get(), size);
-  segment.make(fd.get(), kind, Lifetime::while_used, format);
+  segment.make(fd.get(), what, kind, size, made, format);
   segment.fd_ = std::move(fd);
   return segment;
 }
 
-void Segment::make(int fd, const SegmentKind& kind, Lifetime lifetime, const Format& format) {
-  stamp_ = make_stamp(kind, lifetime, mapped_.size());
+void Segment::make(int fd, const std::string& what, const SegmentKind& kind, std::size_t size,
+                   const SegmentOptions& options, const Format& format) {
+  // Asked for explicitly, since what creating a file grants depends on the process's umask.
+  if (fchmod(fd, options.mode) != 0) {
+    throw Error::from_errno(errno, {.tried = "set mode " + octal(options.mode) + " of " + what});
+  }
+  mapped_ =
+      naming("create " + what, [&] { return internal::map_segment(fd, size, options, report_); });
+  stamp_ = make_stamp(kind, options.lifetime, size, options.mode);
   created_ = true;
   std::memcpy(mapped_.data(), &stamp_, sizeof(Stamp));
+  write_type_name(mapped_, kind.type);
   format(object());
   remember(fd);
 }
 
 Segment Segment::create(std::string_view name, const SegmentKind& kind, std::size_t bytes,
-                        Lifetime lifetime, const Format& format) {
+                        const SegmentOptions& options, const Format& format) {
   const std::string what = quoted(kind, name);
   static_cast<void>(file_name(name));  // refused before anything is made
+  check_mode(options.mode, what);
   const std::size_t size = total_size(bytes, what);
   int error = 0;
-  for (const auto naming : {NewFile::Naming::late, NewFile::Naming::early}) {
-    NewFile file(Domain::current().directory(), unfinished_name(), naming);
+  for (const auto when : {NewFile::Naming::late, NewFile::Naming::early}) {
+    NewFile file = naming("create " + what, [&] {
+      return NewFile(Domain::current().directory(), unfinished_name(), when);
+    });
     if (file.has_early_name()) remove_unfinished();
-    if (auto segment = try_create(name, kind, size, lifetime, format, file)) {
+    if (auto segment = try_create(name, kind, size, options, format, file)) {
       return std::move(*segment);
     }
     error = file.error();
@@ -241,15 +344,13 @@ Segment Segment::create(std::string_view name, const SegmentKind& kind, std::siz
 
 /// Empty if the file can't be named in the way it was made for; its error() says why.
 std::optional<Segment> Segment::try_create(std::string_view name, const SegmentKind& kind,
-                                           std::size_t size, Lifetime lifetime,
+                                           std::size_t size, const SegmentOptions& options,
                                            const Format& format, NewFile& file) {
   const std::string what = quoted(kind, name);
-  allocate(file.fd(), size, what);
+  internal::allocate_file(file.fd(), size, what);
   Segment segment;
-  segment.map(file.fd(), size);
-  segment.make(file.fd(), kind, lifetime, format);
-  segment.in_use_ = FileHold::take(internal::open_anew(file.fd()), kInUseByte, FileHold::Mode::read,
-                                   FileHold::OnFork::keep);
+  segment.make(file.fd(), what, kind, size, options, format);
+  segment.in_use_ = hold_in_use(file.fd(), "create " + what);
   for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
     switch (file.publish(file_name(name))) {
       case NewFile::Published::yes:
@@ -268,17 +369,29 @@ std::optional<Segment> Segment::try_create(std::string_view name, const SegmentK
                                    .hint = "open it, choose another name, or remove it"});
 }
 
-std::optional<Segment> Segment::try_open(std::string_view name, const SegmentKind& kind) {
+void Segment::attach_to(int fd, const Stamp& stamp, const SegmentOptions& options) {
+  stamp_ = stamp;
+  mapped_ = internal::map_segment(fd, stamp.total_size, options, report_);
+  remember(fd);
+}
+
+std::optional<Segment> Segment::try_open(std::string_view name, const SegmentKind& kind,
+                                         const SegmentOptions& options) {
   const std::string file = file_name(name);
   const std::string what = quoted(kind, name);
-  const UniqueFd fd = open_file(file);
+  int error = 0;
+  const UniqueFd fd = naming("open " + what, [&] {
+    UniqueFd opened = open_file(file);
+    error = errno;
+    return opened;
+  });
   if (!fd) {
-    if (errno == ENOENT) return std::nullopt;
-    throw Error::from_errno(
-        errno, {.tried = "open " + what, .expected = "a file of this user, not a link"});
+    if (error == ENOENT) return std::nullopt;
+    throw_not_opened(error, file, what);
   }
   check_file(fd.get(), what);
   const Stamp stamp = read_stamp(fd.get(), what);
+  check_permissions(fd.get(), stamp, what);
   if (stamp.lifetime() == Lifetime::while_used &&
       remove_if_unused(file, fd.get()) == Removal::removed) {
     throw Error(Status::stale, {.tried = "open " + what,
@@ -286,28 +399,27 @@ std::optional<Segment> Segment::try_open(std::string_view name, const SegmentKin
                                 .found = "one left by pid " + std::to_string(stamp.creator_pid),
                                 .hint = "it was removed now; create it again"});
   }
-  check_stamp(stamp, kind, what);
+  check_stamp(stamp, kind, what, read_type_name(fd.get()));
   Segment segment;
   // Refused for the moment in which somebody checks whether the object is stale.
-  segment.in_use_ = FileHold::take(internal::open_anew(fd.get()), kInUseByte, FileHold::Mode::read,
-                                   FileHold::OnFork::keep);
+  segment.in_use_ = hold_in_use(fd.get(), "open " + what);
   if (!segment.in_use_ || !leads_to(file, fd.get())) {
-    throw Error(Status::busy, {.tried = "open " + what, .found = "an object being removed"});
+    throw Error(Status::busy, {.tried = "open " + what,
+                               .found = "an object that somebody is about to remove",
+                               .hint = "try again, unless that process is stopped"});
   }
-  segment.stamp_ = stamp;
-  segment.map(fd.get(), stamp.total_size);
-  segment.remember(fd.get());
+  naming("attach to " + what, [&] { segment.attach_to(fd.get(), stamp, options); });
   segment.name_ = std::string(name);
   return segment;
 }
 
-Segment Segment::open(std::string_view name, const SegmentKind& kind) {
-  for (int attempt = 1;; ++attempt) {
+Segment Segment::open(std::string_view name, const SegmentKind& kind,
+                      const SegmentOptions& options) {
+  for (Patience patience;;) {
     try {
-      if (auto segment = try_open(name, kind)) return std::move(*segment);
+      if (auto segment = try_open(name, kind, options)) return std::move(*segment);
     } catch (const Error& e) {
-      if (e.code() != Status::busy || attempt == kMostAttempts) throw;
-      sched_yield();
+      if (e.code() != Status::busy || !patience.wait()) throw;
       continue;
     }
     throw Error::from_errno(ENOENT,
@@ -318,18 +430,18 @@ Segment Segment::open(std::string_view name, const SegmentKind& kind) {
 }
 
 Segment Segment::open_or_create(std::string_view name, const SegmentKind& kind, std::size_t bytes,
-                                Lifetime lifetime, const Format& format) {
+                                const SegmentOptions& options, const Format& format) {
+  Patience patience;
   for (int attempt = 1;; ++attempt) {
     try {
-      if (auto segment = try_open(name, kind)) return std::move(*segment);
+      if (auto segment = try_open(name, kind, options)) return std::move(*segment);
     } catch (const Error& e) {
-      const bool gone_now = e.code() == Status::stale || e.code() == Status::busy;
-      if (!gone_now || attempt == kMostAttempts) throw;
-      sched_yield();
+      const bool gone_now = e.code() == Status::stale && attempt < kMostAttempts;
+      if (!gone_now && (e.code() != Status::busy || !patience.wait())) throw;
       continue;
     }
     try {
-      return create(name, kind, bytes, lifetime, format);
+      return create(name, kind, bytes, options, format);
     } catch (const Error& e) {
       // Somebody else was faster: theirs is opened.
       if (e.code() != std::errc::file_exists || attempt == kMostAttempts) throw;
@@ -337,19 +449,15 @@ Segment Segment::open_or_create(std::string_view name, const SegmentKind& kind, 
   }
 }
 
-Segment Segment::from_fd(UniqueFd fd, const SegmentKind& kind) {
-  const std::string what =
-      "the " + std::string(kind.name) + " of descriptor " + std::to_string(fd.get());
+Segment Segment::from_fd(UniqueFd fd, const SegmentKind& kind, const SegmentOptions& options) {
+  const std::string what = "the " + kind_text(kind) + " of descriptor " + std::to_string(fd.get());
   if (!fd) throw Error::from_errno(EBADF, {.tried = "attach to " + what});
   check_fixed_size(fd.get(), what);
   const Stamp stamp = read_stamp(fd.get(), what);
-  check_stamp(stamp, kind, what);
+  check_stamp(stamp, kind, what, read_type_name(fd.get()));
   Segment segment;
-  segment.in_use_ = FileHold::take(internal::open_anew(fd.get()), kInUseByte, FileHold::Mode::read,
-                                   FileHold::OnFork::keep);
-  segment.stamp_ = stamp;
-  segment.map(fd.get(), stamp.total_size);
-  segment.remember(fd.get());
+  segment.in_use_ = hold_in_use(fd.get(), "attach to " + what);
+  naming("attach to " + what, [&] { segment.attach_to(fd.get(), stamp, options); });
   segment.fd_ = std::move(fd);
   return segment;
 }
@@ -366,6 +474,7 @@ Segment& Segment::operator=(Segment&& other) noexcept {
   leave();
   mapped_ = std::exchange(other.mapped_, {});
   stamp_ = other.stamp_;
+  report_ = std::move(other.report_);
   name_ = std::exchange(other.name_, {});
   fd_ = std::move(other.fd_);
   in_use_ = std::move(other.in_use_);
@@ -402,18 +511,6 @@ bool Segment::is_ours(int fd) const noexcept {
   return fstat(fd, &s) == 0 && s.st_ino == inode_ && s.st_dev == device_;
 }
 
-void Segment::map(int fd, std::size_t size) {
-  const int populate = size <= kPopulateUpTo ? MAP_POPULATE : 0;
-  void* const address = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | populate, fd, 0);
-  if (address == MAP_FAILED) {
-    throw Error::from_errno(errno, {.tried = "map " + std::to_string(size) + " bytes",
-                                    .hint = "the address space or a memory limit is used up"});
-  }
-  mapped_ = {static_cast<std::byte*>(address), size};
-  // A refusal only makes core dumps larger.
-  static_cast<void>(madvise(address, size, MADV_DONTDUMP));
-}
-
 void Segment::remember(int fd) {
   struct stat s = {};
   if (fstat(fd, &s) != 0) throw Error::from_errno(errno, {.tried = "examine a segment"});
@@ -439,6 +536,17 @@ void Segment::leave() noexcept {
   } catch (const std::exception&) {
     return;  // the name stays, and is stale: whoever next creates or opens it removes it
   }
+}
+
+std::vector<std::string> remove_stale() {
+  std::vector<std::string> removed;
+  for (const std::string& file : files_in_domain()) {
+    if (file.starts_with(kObject) && is_removed_as_stale(file)) {
+      removed.push_back(file.substr(kObject.size()));
+    }
+  }
+  remove_unfinished();
+  return removed;
 }
 
 }  // namespace sluice

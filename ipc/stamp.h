@@ -13,10 +13,14 @@
 //    40 fingerprint u64   48 total size u64     56 incarnation u64
 //    64 creator tag u32   68 creator pid i32    72 made at, seconds since 1970 i64
 //    80 checksum u64 over the 80 bytes before
+//   128 the type's name, for people: char[128], zeroes if it has none
 //   4096 the object
 //
+//   flags: bit 0 the lifetime, bits 8 to 13 what others than the owner may do (mode & 077)
+//
 // Units: bytes. Errors: Error with Status::corrupt (not a stamp, damaged, or the sizes disagree),
-// mismatch (another kind, version or type) or foreign_registry; each names expected and found.
+// mismatch (another byte order, stamp version, kind, version or type) or foreign_registry; each
+// names expected and found.
 // Threads and processes: immutable once published. If a process dies here: the segment was not
 // published yet, and nobody ever sees it. Cost: set-up only.
 
@@ -27,6 +31,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <iosfwd>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -38,9 +43,10 @@ inline constexpr std::size_t kObjectOffset = 4096;
 
 /// What a segment must be for the caller.
 struct SegmentKind {
-  std::string_view name;      ///< "pipe", "value", ...; at most 15 characters
-  std::uint32_t version;      ///< of the kind's own layout
-  std::uint64_t fingerprint;  ///< of the user's type; 0 if there is none
+  std::string_view name;       ///< "pipe", "value", ...; at most 15 characters
+  std::uint32_t version;       ///< of the kind's own layout
+  std::uint64_t fingerprint;   ///< of the user's type; 0 if there is none
+  std::string_view type = {};  ///< that type's name, for people
 };
 
 /// How long a named object's name lasts.
@@ -67,11 +73,14 @@ struct Stamp {
   /// The kind's name, as far as it is printable.
   [[nodiscard]] std::string kind_name() const;
   [[nodiscard]] Lifetime lifetime() const { return static_cast<Lifetime>(flags & 1); }
+  /// The permission bits that the creator gave to others than the owner.
+  [[nodiscard]] std::uint32_t others_mode() const { return flags >> 8 & 077; }
 };
 static_assert(sizeof(Stamp) == 88 && std::is_trivially_copyable_v<Stamp>);
 
-/// A stamp for a new segment of this process, checksum included.
-Stamp make_stamp(const SegmentKind& kind, Lifetime lifetime, std::size_t total_size);
+/// A stamp for a new segment of this process with the permissions `mode`, checksum included.
+Stamp make_stamp(const SegmentKind& kind, Lifetime lifetime, std::size_t total_size,
+                 std::uint32_t mode = 0600);
 
 /// What is wrong with the bytes as a stamp of a segment of `file_size` bytes; empty if nothing.
 std::string stamp_fault(const Stamp& stamp, std::uint64_t file_size);
@@ -79,8 +88,16 @@ std::string stamp_fault(const Stamp& stamp, std::uint64_t file_size);
 /// Reads and validates the stamp of the file behind `fd`; `object` names it in errors.
 Stamp read_stamp(int fd, const std::string& object);
 
+/// Writes the name of the user's type beside the stamp, as much of it as there is room for.
+void write_type_name(std::span<std::byte> segment, std::string_view type);
+
+/// Reads it again, as far as it is printable; empty if there is none.
+std::string read_type_name(int fd);
+
 /// Checks that a valid stamp is what the caller wants, made under this process's registry.
-void check_stamp(const Stamp& stamp, const SegmentKind& wanted, const std::string& object);
+/// `found_type` is what read_type_name() said.
+void check_stamp(const Stamp& stamp, const SegmentKind& wanted, const std::string& object,
+                 std::string_view found_type = {});
 
 std::ostream& operator<<(std::ostream& out, const Stamp& stamp);
 

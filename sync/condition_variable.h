@@ -58,6 +58,7 @@
 #include <functional>
 #include <mutex>
 #include <ostream>
+#include <string_view>
 #include <utility>
 
 #include "sluice/sync/deadline.h"
@@ -75,6 +76,9 @@ namespace sluice {
 template <class Env>
 class BasicConditionVariable {
  public:
+  /// For ipc/shared.h.
+  static constexpr std::string_view kTypeName = "sluice.ConditionVariable";
+
   /// Waits for a notification. `lock` is a BasicMutex, or a std::unique_lock of one, which does not
   /// own it any more after a Status that says so.
   template <class Lock>

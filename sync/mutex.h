@@ -65,6 +65,7 @@
 #include <concepts>
 #include <cstdint>
 #include <ostream>
+#include <string_view>
 #include <type_traits>
 
 #include "sluice/sync/deadline.h"
@@ -85,6 +86,10 @@ enum class Relock : std::uint8_t { refused, counted };
 template <class Env, Relock kRelock = Relock::refused>
 class BasicMutex {
  public:
+  /// For ipc/shared.h.
+  static constexpr std::string_view kTypeName =
+      kRelock == Relock::counted ? "sluice.RecursiveMutex" : "sluice.Mutex";
+
   /// Waits for as long as it takes. Throws OwnerDied, Error, std::logic_error; then the caller does
   /// not hold the lock.
   void lock() {

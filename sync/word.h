@@ -13,8 +13,9 @@
 // std::launder yields the pointer to it. C++23 spells this std::start_lifetime_as. A type with
 // Words of its own is one step beyond: it has a default constructor, so that a local one starts as
 // zeroes like a mapped one; over the bytes of a mapping that constructor would change nothing, and
-// is left out. Nobody destroys such an object: its destructor is trivial and its storage goes with
-// the mapping.
+// is left out. A user's type may have any constructor (ipc/shared.h): its creator ran it over these
+// bytes before anybody else saw them. Nobody destroys such an object: its destructor is trivial and
+// its storage goes with the mapping.
 //
 // If a process dies here: a Word is written by single atomic operations, so it holds the old value
 // or the new one; which of the two a crash may leave is said beside each Word.
@@ -50,15 +51,20 @@ static_assert(sizeof(Word<std::uint32_t>) == 4 && sizeof(Word<std::uint64_t>) ==
 static_assert(std::is_standard_layout_v<Word<std::uint64_t>>);
 static_assert(std::is_trivially_destructible_v<Word<std::uint64_t>>);
 
-/// A type whose objects may lie in a mapping: layout fixed by the standard, nothing to run at the
-/// end, and nothing at the beginning but zeroing.
+/// A type whose objects may be found in a mapping: layout fixed by the standard, nothing to run at
+/// the end.
 template <class T>
-concept Mappable = std::is_standard_layout_v<T> && std::is_trivially_destructible_v<T> &&
-                   (std::is_aggregate_v<T> || std::is_nothrow_default_constructible_v<T>);
+concept Attachable = std::is_standard_layout_v<T> && std::is_trivially_destructible_v<T>;
+
+/// One whose objects need no creator, since zeroed bytes are one: nothing to run at the beginning
+/// but zeroing.
+template <class T>
+concept Mappable =
+    Attachable<T> && (std::is_aggregate_v<T> || std::is_nothrow_default_constructible_v<T>);
 
 /// The T, or the first of `count` consecutive Ts, at the start of `memory`; nullptr if it is too
 /// small or not aligned for T. The only reinterpret_cast of the tree that makes an object.
-template <Mappable T>
+template <Attachable T>
 [[nodiscard]] T* attach_object(std::span<std::byte> memory, std::size_t count = 1) noexcept {
   if (count > memory.size() / sizeof(T)) return nullptr;
   if (reinterpret_cast<std::uintptr_t>(memory.data()) % alignof(T) != 0) return nullptr;

@@ -3,21 +3,22 @@
 // Two accounts under a Mutex in shared memory. A process is killed after it has taken from the one
 // and before it has given to the other. The next to lock is told so, and repairs.
 
-#include <sys/mman.h>
-
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
 #include <mutex>
-#include <new>
+#include <string_view>
 
+#include "sluice/ipc/shared.h"
 #include "sluice/pool/process.h"
 #include "sluice/sync/mutex.h"
 #include "sluice/sync/owner_died.h"
 
 struct Bank {
+  static constexpr std::string_view kTypeName = "example.Bank";
+
   sluice::Mutex mutex;
-  long left, right;  // their sum never changes
+  long left = 1000, right = 0;  // their sum never changes
 
   void move(long amount, bool dies) {
     const std::scoped_lock hold(mutex);
@@ -31,26 +32,23 @@ struct Bank {
 };
 
 int main() {
-  void* memory =
-      mmap(nullptr, sizeof(Bank), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return EXIT_FAILURE;
-  Bank& bank = *new (memory) Bank{.mutex = {}, .left = 1000, .right = 0};
+  const sluice::Shared<Bank> bank;
 
   sluice::Process clerk("clerk", [&] {
-    for (int i = 0; i < 4; ++i) bank.move(100, i == 3);
+    for (int i = 0; i < 4; ++i) bank->move(100, i == 3);
   });
   clerk.join();
 
   bool told = false;
   try {
-    bank.move(50, false);
+    bank->move(50, false);
   } catch (const sluice::OwnerDied&) {
     told = true;  // and the lock is not held
   }
-  bank.mutex.lock([&] { bank.repair(); });
-  const long left = bank.left;
-  const long right = bank.right;
-  bank.mutex.unlock();
+  bank->mutex.lock([&] { bank->repair(); });
+  const long left = bank->left;
+  const long right = bank->right;
+  bank->mutex.unlock();
   std::cout << "clerk ended with " << clerk.exit_code().value_or(0) << '\n'
             << (told ? "the next one was told\n" : "nobody was told\n") << left << " + " << right
             << '\n';

@@ -4,12 +4,14 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <set>
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 namespace sluice::tests {
@@ -40,6 +42,34 @@ struct NamelessAlike {
 struct alignas(32) Aligned {
   std::uint64_t x;
 };
+
+enum class Color : std::uint8_t { red };  // can't have a member
+
+struct Pair {
+  static constexpr std::string_view kTypeName = "test.Pair";
+  std::uint32_t a, b;
+  static constexpr auto kMembers = std::tuple(&Pair::a, &Pair::b);
+};
+struct SwappedPair {
+  static constexpr std::string_view kTypeName = "test.Pair";
+  std::uint32_t b, a;
+  static constexpr auto kMembers = std::tuple(&SwappedPair::a, &SwappedPair::b);
+};
+struct SignedPair {
+  static constexpr std::string_view kTypeName = "test.Pair";
+  std::uint32_t a;
+  std::int32_t b;
+  static constexpr auto kMembers = std::tuple(&SignedPair::a, &SignedPair::b);
+};
+
+}  // namespace
+}  // namespace sluice::tests
+
+template <>
+inline constexpr std::string_view sluice::kTypeNameOf<sluice::tests::Color> = "test.Color";
+
+namespace sluice::tests {
+namespace {
 
 std::uint64_t hash_of(std::string_view text) { return Fnv1a().add(text).value(); }
 
@@ -93,6 +123,46 @@ TEST(TypeFingerprint, TellsTheArithmeticTypesApart) {
 TEST(TypeFingerprint, IsTheSameForTypesThatTheStandardMakesTheSame) {
   EXPECT_EQ(type_fingerprint<long>(), type_fingerprint<long long>()) << "both signed, 8 bytes";
   EXPECT_EQ(type_fingerprint<std::size_t>(), type_fingerprint<std::uint64_t>());
+}
+
+TEST(TypeFingerprint, OfATypeThatIsNamedFromOutside) {
+  static_assert(type_fingerprint<Color>() ==
+                Fnv1a().add("test.Color").add_number(1).add_number(1).value());
+  EXPECT_EQ(type_text<Color>(), "test.Color");
+}
+
+TEST(TypeFingerprint, OfArrays) {
+  using Ten = std::array<Named, 10>;
+  EXPECT_EQ(type_fingerprint<Ten>(), type_fingerprint<Named[10]>());
+  EXPECT_NE(type_fingerprint<Ten>(), (type_fingerprint<std::array<Named, 9>>()));
+  EXPECT_NE(type_fingerprint<Ten>(), (type_fingerprint<std::array<OtherName, 10>>()));
+  EXPECT_NE(type_fingerprint<Ten>(), (type_fingerprint<std::array<std::array<Named, 5>, 2>>()));
+  EXPECT_EQ(type_text<Ten>(), "test.Named[10]");
+  EXPECT_EQ(type_text<double[2][3]>(), "float64[3][2]");
+}
+
+TEST(TypeFingerprint, NamedTypesAreThoseThatCanNotBeTakenForOthers) {
+  static_assert(NamedType<Named> && NamedType<NamedAlike> && NamedType<int> && NamedType<bool>);
+  static_assert(NamedType<std::byte> && NamedType<Color> && NamedType<std::array<Named, 2>>);
+  static_assert(!NamedType<Nameless> && !NamedType<std::array<Nameless, 2>> && !NamedType<void*>);
+}
+
+TEST(LayoutFingerprint, OfATypeThatListsNoMembersIsItsTypes) {
+  EXPECT_EQ(layout_fingerprint<Named>(), type_fingerprint<Named>());
+}
+
+TEST(LayoutFingerprint, DependsOnTypesAndPlacesOfListedMembers) {
+  EXPECT_EQ(type_fingerprint<Pair>(), type_fingerprint<SwappedPair>());
+  EXPECT_NE(layout_fingerprint<Pair>(), layout_fingerprint<SwappedPair>());
+  EXPECT_NE(layout_fingerprint<Pair>(), layout_fingerprint<SignedPair>());
+  const std::uint64_t member = type_fingerprint<std::uint32_t>();
+  EXPECT_EQ(layout_fingerprint<Pair>(), Fnv1a()
+                                            .add_number(type_fingerprint<Pair>())
+                                            .add_number(member)
+                                            .add_number(0)
+                                            .add_number(member)
+                                            .add_number(4)
+                                            .value());
 }
 
 }  // namespace

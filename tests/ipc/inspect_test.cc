@@ -39,6 +39,7 @@
 namespace sluice {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -433,14 +434,16 @@ TEST_F(InspectTest, AFileForEverybody) {
 }
 
 TEST_F(InspectTest, AnUnknownKindIsDescribedByItsStamp) {
-  const Segment other =
-      Segment::create("other", {.name = "telescope", .version = 9, .fingerprint = 0}, 100,
-                      Lifetime::while_used, [](std::span<std::byte>) {});
+  const Segment other = Segment::create(
+      "other", {.name = "telescope", .version = 9, .fingerprint = 0xabc, .type = "acme.Lens\x1b"},
+      100, Lifetime::while_used, [](std::span<std::byte>) {});
   const ObjectInfo object = describe("other");
   EXPECT_EQ(object.kind(), "telescope");
   EXPECT_THAT(object.faults, IsEmpty());
   EXPECT_THAT(object.owners, IsEmpty());
-  EXPECT_THAT(details(object), HasSubstr("telescope version 9"));
+  EXPECT_EQ(object.type, "acme.Lens?");
+  EXPECT_THAT(details(object),
+              AllOf(HasSubstr("telescope version 9"), HasSubstr("type acme.Lens? 0xabc")));
 }
 
 TEST_F(InspectTest, AnotherVersionOfAKnownKind) {

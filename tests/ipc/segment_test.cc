@@ -38,6 +38,7 @@
 #include "sluice/sync/domain.h"
 #include "sluice/sync/env.h"
 #include "sluice/sync/error.h"
+#include "sluice/sync/file_hold.h"
 #include "sluice/sync/participant.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
@@ -294,6 +295,27 @@ TEST(SegmentStale, OneUserOfManyKilledIsNotStale) {
   const Segment mine = create("survived");
   run_and_kill([] { return Segment::open("survived", kKind); });
   EXPECT_NO_THROW(Segment::open("survived", kKind));
+}
+
+TEST(SegmentStale, WhoIsStoppedWhileItLooksIsToldOfAndHoldsUpNobodyForEver) {
+  const Segment made = create("looked-at", Lifetime::until_removed);
+  create("looked-at-2", Lifetime::until_removed);
+  const UniqueFd other(open(path_of("looked-at-2").c_str(), O_RDWR | O_CLOEXEC));
+  // As a process does it that makes sure that nobody uses the object, and gets no further.
+  auto stopped =
+      internal::FileHold::take(internal::open_anew(other.get()), Segment::kInUseByte,
+                               internal::FileHold::Mode::write, internal::FileHold::OnFork::drop);
+  ASSERT_TRUE(stopped);
+  for (const Error& error : {error_of([] { return Segment::open("looked-at-2", kKind); }),
+                             error_of([] { return open_or_create("looked-at-2"); })}) {
+    EXPECT_EQ(error.code(), Status::busy);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("probe \"looked-at-2\""), HasSubstr("try again")));
+  }
+  EXPECT_NO_THROW(Segment::open("looked-at", kKind)) << "another name";
+  stopped.reset();
+  EXPECT_NO_THROW(Segment::open("looked-at-2", kKind));
+  Segment::remove("looked-at");
+  Segment::remove("looked-at-2");
 }
 
 // -------------------------------------------------------------------------------------------------
@@ -554,6 +576,7 @@ TEST(SegmentLimits, NoDescriptorLeft) {
         create("scarce");
       } catch (const Error& e) {
         EXPECT_EQ(e.code(), std::errc::too_many_files_open) << more;
+        EXPECT_THAT(e.what(), AllOf(HasSubstr("probe \"scarce\""), HasSubstr("ulimit -n"))) << more;
       }
       EXPECT_FALSE(exists("scarce")) << more << " descriptors more";
     }

@@ -1,0 +1,28 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# meet.sh PARTY OTHER: lets two builds of party.cc meet, each as the host of the other.
+set -euo pipefail
+SLUICE_DOMAIN=two-compilers-$$
+export SLUICE_DOMAIN
+directory=/dev/shm/sluice-$(id -u)-$SLUICE_DOMAIN
+trap 'rm -rf "$directory"' EXIT
+
+meet() {
+  exec 3< <(timeout 60 "$1" serve || echo "the host failed")
+  read -r ready <&3
+  [ "$ready" = ready ] || { echo "$1: $ready"; exit 1; }
+  code=0
+  "$2" visit || code=$?
+  [ $code -eq 137 ] || { echo "the visitor ended with $code"; exit 1; }
+  read -r served <&3
+  echo "$served"
+  [[ $served = *served ]] || exit 1
+}
+
+meet "$1" "$2"
+meet "$2" "$1"
+for object in "$directory"/obj-*; do
+  [ ! -e "$object" ] || { echo "left behind: $object"; exit 1; }
+done
+echo "they understand each other"
