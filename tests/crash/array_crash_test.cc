@@ -5,14 +5,17 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -20,11 +23,14 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "sluice/ipc/array.h"
 #include "sluice/ipc/mapped_file.h"
+#include "sluice/ipc/stamp.h"
 #include "sluice/sync/domain.h"
 #include "sluice/sync/error.h"
+#include "sluice/sync/mutex.h"
 #include "sluice/sync/owner_died.h"
 #include "sluice/sync/participant.h"
 #include "sluice/sync/status.h"
@@ -83,6 +89,7 @@ class ArrayCrash : public testing::Test {
 
   CrashOperation changing(const std::string& name, Help help, std::function<void()> operation) {
     CrashOperation op{.name = name + in_words(help)};
+    op.shared = {std::as_bytes(std::span(&array_.mutex(), 1)), std::as_bytes(array_.span())};
     op.setup = [this] {
       static_cast<void>(array_.mutex().reset());
       array_.fill(1);
@@ -213,36 +220,77 @@ TEST_F(ArrayFileCrash, MakingOne) {
   expect_intact(op, KillAt::each_system_call, 1);
 }
 
-/// The registry's number that says whose tags are in the lock, as a reboot leaves it.
-void make_foreign(const std::string& path) {
-  const std::uint64_t other = Domain::current().incarnation() + 1;
-  const UniqueFd fd(open(path.c_str(), O_RDWR | O_CLOEXEC));
-  if (pwrite(fd.get(), &other, sizeof other, MappedFile::kRegistryOffset) != sizeof other) {
-    throw std::runtime_error("pwrite");
+/// Of a Mutex (sync/mutex.h).
+constexpr std::size_t kIncarnationOffset = 8;
+
+/// The file of an array, as this process sees it.
+class Image {
+ public:
+  explicit Image(const std::string& path) : fd_(open(path.c_str(), O_RDWR | O_CLOEXEC)) {
+    const auto size = static_cast<std::size_t>(lseek(fd_.get(), 0, SEEK_END));
+    void* const at = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
+    if (at == MAP_FAILED) throw std::runtime_error("mmap");
+    bytes_ = {static_cast<std::byte*>(at), size};
   }
-}
+  ~Image() { munmap(bytes_.data(), bytes_.size()); }
+  Image(const Image&) = delete;
+  Image& operator=(const Image&) = delete;
+
+  [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
+  /// As it was while the lock was held; and under a registry that is gone, as after a reboot.
+  void put(const std::vector<std::byte>& held) const {
+    std::copy(held.begin(), held.end(), bytes_.begin());
+    const std::uint64_t other = Domain::current().incarnation() + 1;
+    std::memcpy(&bytes_[MappedFile::kRegistryOffset], &other, sizeof other);
+    bytes_[kObjectOffset + kIncarnationOffset] ^= std::byte{1};
+  }
+
+ private:
+  UniqueFd fd_;
+  std::span<std::byte> bytes_;
+};
 
 TEST_F(ArrayFileCrash, AdoptingOneWhoseOwnerWasLost) {
-  CrashOperation op = mapping(
-      "array: open_file adopts it",
-      [this] {
-        auto array = Array<long>::map_file(path(), kWhole);
-        array.mutex().lock();
-        std::filesystem::copy_file(path(), directory_ + "/held");
-        array.mutex().unlock();
-        std::filesystem::rename(directory_ + "/held", path());
-        make_foreign(path());
-      },
-      [this] { kept() = Array<long>::open_file(path()); });
+  std::optional<Array<long>> made = Array<long>::map_file(path(), kWhole);
+  const Image image(path());
+  made->mutex().lock();
+  const std::vector<std::byte> held(image.bytes().begin(), image.bytes().end());
+  made->mutex().unlock();
+  made.reset();
+  CrashOperation op{.name = "array: open_file adopts it"};
+  op.shared = {image.bytes()};
+  op.setup = [&] { image.put(held); };
+  op.prepare = [] { attach(); };
+  op.operation = [this] { kept() = Array<long>::open_file(path()); };
   op.survivor = [this](bool) -> std::string {
+    const auto array = Array<long>::open_file(path());
     try {
-      static_cast<void>(Array<long>::open_file(path()).lock());
+      static_cast<void>(array.lock());
     } catch (const OwnerDied&) {
-      return judge(true);
+      return is_whole(array) ? "" : "adopting has changed the elements";
     }
     return "the owner's death is forgotten";
   };
-  expect_intact(op, KillAt::each_instruction, 1);
+  op.prepare_recovery = [] { attach(); };
+  op.recover = [this] { kept() = Array<long>::open_file(path()); };
+  expect_intact(op, KillAt::each_system_call, 1);
+  image.put(held);
+  const std::vector<std::byte> foreign(&image.bytes()[kObjectOffset],
+                                       &image.bytes()[kObjectOffset + sizeof(Mutex)]);
+  CrashOperation alone{.name = "mutex: adopt"};
+  SharedArea<Mutex> mutex;
+  alone.shared = {mutex.bytes()};
+  alone.setup = [&] { std::memcpy(mutex.operator->(), foreign.data(), sizeof(Mutex)); };
+  alone.prepare = [] { attach_with(Help::kernel); };
+  alone.operation = [&] { mutex->adopt(); };
+  alone.survivor = [&](bool) -> std::string {
+    mutex->adopt();
+    return mutex->acquire(2s) == Status::owner_died ? "" : "the owner's death is forgotten";
+  };
+  expect_intact(alone);
+  alone.name = "mutant: mutex reset, not adopted";
+  alone.operation = [&] { static_cast<void>(mutex->reset()); };
+  expect_found(alone, "forgotten");
 }
 
 TEST_F(ArrayFileCrash, MutantThatFillsItAfterItIsNamedIsFound) {
@@ -252,7 +300,7 @@ TEST_F(ArrayFileCrash, MutantThatFillsItAfterItIsNamedIsFound) {
                      kept() = Array<long>::map_file(path(), kCount);
                      change(kept()->span(), 7);
                    }),
-               "half an array", KillAt::each_instruction);
+               "half an array", KillAt::each_system_call);
 }
 
 }  // namespace
