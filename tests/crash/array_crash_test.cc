@@ -27,6 +27,7 @@
 
 #include "sluice/ipc/array.h"
 #include "sluice/ipc/mapped_file.h"
+#include "sluice/ipc/shareable_list.h"
 #include "sluice/ipc/stamp.h"
 #include "sluice/sync/domain.h"
 #include "sluice/sync/error.h"
@@ -114,7 +115,7 @@ class ArrayCrash : public testing::Test {
   }
 
   ScopedWaitPolicy slices_;
-  Array<long> array_{kCount};
+  Array<long> array_ = Array<long>(kCount);
 };
 
 TEST_F(ArrayCrash, AChangeUnderTheLock) {
@@ -136,6 +137,48 @@ TEST_F(ArrayCrash, MutantThatChangesBesideTheLockIsFound) {
                           change(array_.span(), 7);
                         }),
                "half a change");
+}
+
+// -------------------------------------------------------------------------------------------------
+// An item of a list
+
+TEST(ShareableListCrash, SetLeavesTheOldValueOrTheNewOne) {
+  const ShareableList list({"one", "of long ago"});
+  const ListItem before = "of long ago";
+  const ListItem after = Bytes(16, std::byte{7});
+  const auto judge = [&](bool completed) -> std::string {
+    const ListItem found = list[1];
+    if (completed && found != after) return "acknowledged but lost";
+    if (found != before && found != after) return "half an item: " + item_text(found);
+    list[1] = "and on";
+    return list[0] == ListItem("one") && list[1] == ListItem("and on") ? "" : "it does not go on";
+  };
+  CrashOperation op{.name = "shareable_list: set"};
+  op.setup = [&] { list.set(1, before); };
+  op.prepare = [&] {
+    attach_with(Help::kernel);
+    static_cast<void>(list.get(0));
+  };
+  op.operation = [&] { list.set(1, after); };
+  op.survivor = judge;
+  // Every instruction, since the list does not tell where its bytes are; so one death only.
+  expect_intact(op);
+}
+
+TEST(ShareableListCrash, MutantThatWritesInPlaceIsFound) {
+  const Array<long> in_place({1, 1, 1, 1});  // what a list without second values would do
+  CrashOperation op{.name = "mutant: item written in place"};
+  op.shared = {std::as_bytes(in_place.span())};
+  op.setup = [&] { in_place.fill(1); };
+  op.prepare = [] { attach_with(Help::kernel); };
+  op.operation = [&] {
+    const auto held = in_place.lock();
+    change(held.span(), 7);
+  };
+  op.survivor = [&](bool) -> std::string {
+    return in_place.lock([](std::span<long>) {}).span()[0] == in_place[3] ? "" : "half an item";
+  };
+  expect_found(op, "half an item");
 }
 
 // -------------------------------------------------------------------------------------------------
@@ -280,7 +323,9 @@ TEST_F(ArrayFileCrash, AdoptingOneWhoseOwnerWasLost) {
   CrashOperation alone{.name = "mutex: adopt"};
   SharedArea<Mutex> mutex;
   alone.shared = {mutex.bytes()};
-  alone.setup = [&] { std::memcpy(mutex.operator->(), foreign.data(), sizeof(Mutex)); };
+  alone.setup = [&] {
+    std::memcpy(static_cast<void*>(mutex.operator->()), foreign.data(), sizeof(Mutex));
+  };
   alone.prepare = [] { attach_with(Help::kernel); };
   alone.operation = [&] { mutex->adopt(); };
   alone.survivor = [&](bool) -> std::string {
