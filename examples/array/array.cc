@@ -52,7 +52,7 @@ int main() {
   });
   victim.join();
   try {
-    shared.lock();
+    std::cout << shared.lock()[1] << std::endl;
   } catch (const sluice::OwnerDied&) {
     const auto held = shared.lock([](auto all) { all[1] = 22; });
     std::cout << "repaired: " << std::accumulate(held.begin(), held.end(), 0) << std::endl;

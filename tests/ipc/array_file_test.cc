@@ -153,7 +153,7 @@ TEST_F(ArrayFile, OutlastsItsUsers) {
     const auto found = Array<double>::map_file(path(), 2);
     EXPECT_FALSE(found.created());
     EXPECT_THAT(found, ElementsAre(1.5, 3.5));
-    EXPECT_NO_THROW(found.lock());
+    EXPECT_NO_THROW(static_cast<void>(found.lock()));
     EXPECT_THAT(Array<double>::open_file(path()), ElementsAre(1.5, 3.5));
   });
 }
@@ -196,10 +196,10 @@ TEST_F(ArrayFile, ALockThatWasFreeIsFreeAfterAReboot) {
   in(first_, [&] { Array<int>::map_file(path(), 2).lock()[0] = 4; });
   in(second_, [&] {
     const auto found = Array<int>::map_file(path(), 2);
-    EXPECT_NO_THROW(found.lock());
+    EXPECT_NO_THROW(static_cast<void>(found.lock()));
     EXPECT_EQ(found[0], 4);
   });
-  in(first_, [&] { EXPECT_NO_THROW(Array<int>::open_file(path()).lock()); });
+  in(first_, [&] { EXPECT_NO_THROW(static_cast<void>(Array<int>::open_file(path()).lock())); });
 }
 
 TEST_F(ArrayFile, AnOwnerFromBeforeTheRebootIsDead) {
@@ -214,14 +214,14 @@ TEST_F(ArrayFile, AnOwnerFromBeforeTheRebootIsDead) {
   std::filesystem::rename(path("held"), path());
   in(second_, [&] {
     const auto found = Array<int>::open_file(path());
-    EXPECT_THROW(found.lock(), OwnerDied);
-    EXPECT_THROW(found.lock(), OwnerDied) << "until somebody repairs";
+    EXPECT_THROW(static_cast<void>(found.lock()), OwnerDied);
+    EXPECT_THROW(static_cast<void>(found.lock()), OwnerDied) << "until somebody repairs";
   });
   in(third_, [&] {
     const auto found = Array<int>::open_file(path());
-    EXPECT_THROW(found.lock(), OwnerDied) << "also after another reboot";
+    EXPECT_THROW(static_cast<void>(found.lock()), OwnerDied) << "also after another reboot";
     EXPECT_EQ(found.lock([](std::span<int> all) { all[1] = 9; })[0], 9);
-    EXPECT_NO_THROW(found.lock());
+    EXPECT_NO_THROW(static_cast<void>(found.lock()));
   });
 }
 
@@ -232,8 +232,10 @@ TEST_F(ArrayFile, KilledWithTheLockHeld) {
     mine[0] = 1;
     return mine;
   });
-  in(first_, [&] { EXPECT_THROW(Array<int>::open_file(path()).lock(), OwnerDied); });
-  in(second_, [&] { EXPECT_THROW(Array<int>::open_file(path()).lock(), OwnerDied); });
+  in(first_,
+     [&] { EXPECT_THROW(static_cast<void>(Array<int>::open_file(path()).lock()), OwnerDied); });
+  in(second_,
+     [&] { EXPECT_THROW(static_cast<void>(Array<int>::open_file(path()).lock()), OwnerDied); });
 }
 
 TEST_F(ArrayFile, WhileAnotherRegistryUsesItItIsRefused) {
@@ -244,7 +246,7 @@ TEST_F(ArrayFile, WhileAnotherRegistryUsesItItIsRefused) {
     const auto mine = Array<int>::open_file(path());
     used.open();
     asked.wait();
-    EXPECT_NO_THROW(mine.lock());
+    EXPECT_NO_THROW(static_cast<void>(mine.lock()));
   });
   used.wait();
   in(second_, [&] {
@@ -256,7 +258,7 @@ TEST_F(ArrayFile, WhileAnotherRegistryUsesItItIsRefused) {
   });
   asked.open();
   user.finish();
-  in(second_, [&] { EXPECT_NO_THROW(Array<int>::open_file(path()).lock()); });
+  in(second_, [&] { EXPECT_NO_THROW(static_cast<void>(Array<int>::open_file(path()).lock())); });
 }
 
 TEST_F(ArrayFile, BehindOneThatHasStoppedWhileAttachingItIsBusy) {
@@ -288,7 +290,7 @@ TEST_F(ArrayFile, WhereThereIsNone) {
 
 TEST_F(ArrayFile, Truncated) {
   make();
-  for (const std::size_t size : {8191, 4096, 100, 0}) {
+  for (const std::size_t size : {8191U, 4096U, 100U, 0U}) {
     std::filesystem::resize_file(path(), size);
     expect_refused(Status::corrupt, {"expected", std::to_string(size), "remove it"});
   }

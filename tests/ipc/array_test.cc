@@ -257,7 +257,7 @@ TEST(ArrayDeath, KilledBetweenTwoElementsUnderTheLock) {
     array[1] = 2;
     return 0;
   });
-  EXPECT_THROW(array.lock(), OwnerDied) << "the elements are half changed";
+  EXPECT_THROW(static_cast<void>(array.lock()), OwnerDied) << "the elements are half changed";
   EXPECT_THROW(static_cast<void>(array.with_lock([](std::span<int>) {})), OwnerDied)
       << "until somebody repairs";
   {
@@ -276,11 +276,11 @@ TEST(ArrayDeath, ARepairThatFailsLeavesTheMark) {
     array.mutex().lock();
     return 0;
   });
-  EXPECT_THROW(array.lock([](std::span<int>) { throw std::domain_error("no"); }),
+  EXPECT_THROW(static_cast<void>(array.lock([](std::span<int>) { throw std::domain_error("no"); })),
                std::domain_error);
-  EXPECT_THROW(array.lock(), OwnerDied);
-  EXPECT_NO_THROW(array.lock([](std::span<int>) {}));
-  EXPECT_NO_THROW(array.lock());
+  EXPECT_THROW(static_cast<void>(array.lock()), OwnerDied);
+  EXPECT_NO_THROW(static_cast<void>(array.lock([](std::span<int>) {})));
+  EXPECT_NO_THROW(static_cast<void>(array.lock()));
 }
 
 TEST(ArrayDeath, KilledWithTheLockOfANamedOne) {
@@ -291,7 +291,7 @@ TEST(ArrayDeath, KilledWithTheLockOfANamedOne) {
     mine[0] = 7;
     return mine;
   });
-  EXPECT_THROW(Array<int>::open("killed").lock(), OwnerDied);
+  EXPECT_THROW(static_cast<void>(Array<int>::open("killed").lock()), OwnerDied);
   EXPECT_EQ(array.lock([](std::span<int>) {})[0], 7);
 }
 
@@ -342,7 +342,7 @@ TEST(ArrayMaking, AR5_NoElementsAreElements) {
   EXPECT_TRUE(none.empty());
   EXPECT_EQ(none.begin(), none.end());
   EXPECT_THROW(static_cast<void>(none.at(0)), std::out_of_range);
-  EXPECT_NO_THROW(none.lock());
+  EXPECT_NO_THROW(static_cast<void>(none.lock()));
   EXPECT_TRUE(Array<int>(std::vector<int>{}).empty());
 }
 
@@ -498,7 +498,7 @@ TEST(ArrayHandle, Moves) {
   third = std::move(second);
   EXPECT_EQ(third.data(), elements);
   EXPECT_EQ(third.name(), "moved");
-  EXPECT_NO_THROW(third.lock());
+  EXPECT_NO_THROW(static_cast<void>(third.lock()));
   std::ostringstream out;
   out << third << '|' << second << '|' << RawArray<double>(5);
   EXPECT_THAT(out.str(), AllOf(HasSubstr("array signed32 \"moved\", 2 elements, Mutex: unlocked"),
