@@ -29,6 +29,7 @@
 #include <vector>
 
 #include "sluice/fuzz/attach_input.h"
+#include "sluice/fuzz/corpus.h"
 #include "sluice/ipc/fingerprint.h"
 #include "sluice/ipc/inspect.h"
 #include "sluice/ipc/pipe.h"
@@ -41,6 +42,9 @@
 #include "sluice/sync/unique_fd.h"
 
 namespace sluice::fuzz {
+
+const char* const kCorpus = "fuzz/corpus/attach";
+
 namespace {
 
 constexpr std::size_t kPage = 4096;

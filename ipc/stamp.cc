@@ -148,8 +148,8 @@ std::string read_type_name(int fd) {
   return printable({name.data(), strnlen(name.data(), name.size())});
 }
 
-void check_stamp(const Stamp& stamp, const SegmentKind& wanted, const std::string& object,
-                 std::string_view found_type) {
+void check_kind(const Stamp& stamp, const SegmentKind& wanted, const std::string& object,
+                std::string_view found_type) {
   if (stamp.kind_name() != wanted.name || stamp.kind_version != wanted.version ||
       stamp.fingerprint != wanted.fingerprint) {
     throw Error(
@@ -159,6 +159,11 @@ void check_stamp(const Stamp& stamp, const SegmentKind& wanted, const std::strin
          .found = versioned(stamp.kind_name(), stamp.kind_version, found_type, stamp.fingerprint),
          .hint = "use the type and the version of sluice that it was made with"});
   }
+}
+
+void check_stamp(const Stamp& stamp, const SegmentKind& wanted, const std::string& object,
+                 std::string_view found_type) {
+  check_kind(stamp, wanted, object, found_type);
   Domain& domain = Domain::current();
   if (stamp.incarnation != domain.incarnation()) {
     throw Error(Status::foreign_registry,

@@ -94,6 +94,10 @@ void write_type_name(std::span<std::byte> segment, std::string_view type);
 /// Reads it again, as far as it is printable; empty if there is none.
 std::string read_type_name(int fd);
 
+/// Checks that a valid stamp is what the caller wants, whatever registry it was made under.
+void check_kind(const Stamp& stamp, const SegmentKind& wanted, const std::string& object,
+                std::string_view found_type = {});
+
 /// Checks that a valid stamp is what the caller wants, made under this process's registry.
 /// `found_type` is what read_type_name() said.
 void check_stamp(const Stamp& stamp, const SegmentKind& wanted, const std::string& object,

@@ -199,6 +199,23 @@ class BasicMutex {
     return end_as(Word::kFree);
   }
 
+  /// For whoever knows that nobody uses the lock, and finds it with owners of another registry:
+  /// they are dead. Makes the lock this registry's; if somebody held it, or it was marked, it is
+  /// marked. May be repeated if killed.
+  void adopt() {
+    // Relaxed: the caller vouches that nobody else looks.
+    const std::uint64_t word = Env::load(word_, std::memory_order_relaxed);
+    if (word != Word::kDestroyed) {
+      const bool was_held = Word::is_held(word) || (word & Word::kOwnerDied) != 0;
+      // Release: whoever takes the lock sees what the caller has put in order; and the mark is
+      // there before the registry's number says that it is this registry's.
+      Env::store(word_, was_held ? Word::kOwnerDied : Word::kFree, std::memory_order_release);
+    }
+    Env::store(died_, participant::kNobody, std::memory_order_relaxed);  // relaxed: for people
+    // Release: as above.
+    Env::store(incarnation_, Env::self().incarnation, std::memory_order_release);
+  }
+
   /// Whether the calling thread holds the lock.
   [[nodiscard]] bool is_owned() const noexcept {
     const std::uint64_t me = Env::me();

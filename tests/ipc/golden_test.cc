@@ -20,9 +20,11 @@
 #include <tuple>
 #include <vector>
 
+#include "sluice/ipc/array.h"
 #include "sluice/ipc/pipe.h"
 #include "sluice/ipc/segment.h"
 #include "sluice/ipc/segment_options.h"
+#include "sluice/ipc/shareable_list.h"
 #include "sluice/ipc/shared.h"
 #include "sluice/ipc/stamp.h"
 #include "sluice/sync/condition_variable.h"
@@ -108,8 +110,43 @@ void use_shared(const std::string& name) {
   office->changed.notify_all();
 }
 
+void make_array(const std::string& name) {
+  const std::array<Tick, 3> ticks = {{{1, 2, 3}, {-4, 5, 6}, {7, 8, 9}}};
+  Array<Tick>::create(name, ticks, {.lifetime = Lifetime::until_removed});
+}
+
+void use_array(const std::string& name) {
+  const auto array = Array<Tick>::open(name);
+  ASSERT_EQ(array.size(), 3U);
+  const auto held = array.lock();
+  EXPECT_EQ(std::tuple(held[1].price, held[1].size, held[1].venue), std::tuple(-4, 5, 6));
+}
+
+std::vector<ListItem> list_items() {
+  return {"sluice", Bytes(9, std::byte{0xab}), -2.5, 42, ListItem(), true};
+}
+
+void make_list(const std::string& name) {
+  ShareableList::create(name, list_items(), {.lifetime = Lifetime::until_removed});
+}
+
+void use_list(const std::string& name) {
+  const auto list = ShareableList::open(name);
+  EXPECT_EQ(std::vector<ListItem>(list.begin(), list.end()), list_items());
+}
+
 std::vector<Kind> kinds() {
   return {
+      {"array_v1",
+       make_array,
+       use_array,
+       [](const std::string& name) { Array<Tick>::open(name); },
+       {}},
+      {"shareable_list_v1",
+       make_list,
+       use_list,
+       [](const std::string& name) { ShareableList::open(name); },
+       {}},
       {"pipe_v1",
        make_pipe,
        use_pipe,

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Replays the corpus of attach_fuzz.cc, and a fixed set of random mutations of it, as an ordinary
-// test. Round n always does the same, so a crash is found again under a debugger.
+// Replays the corpus of the target that it is linked with, and a fixed set of random mutations of
+// it, as an ordinary test. Round n always does the same, so a crash is found again under a
+// debugger.
+
+#include "sluice/fuzz/corpus.h"
 
 #include <gtest/gtest.h>
 
@@ -28,7 +31,7 @@ constexpr std::size_t kRounds = 4'000;
 
 std::vector<Bytes> read_corpus() {
   std::vector<std::filesystem::path> paths;
-  for (const auto& entry : std::filesystem::directory_iterator("fuzz/corpus/attach")) {
+  for (const auto& entry : std::filesystem::directory_iterator(sluice::fuzz::kCorpus)) {
     paths.push_back(entry.path());
   }
   std::sort(paths.begin(), paths.end());  // the same order everywhere
@@ -81,13 +84,13 @@ void mutate_once(Bytes& bytes, Random& random) {
   }
 }
 
-TEST(AttachCorpus, IsSurvived) {
+TEST(Corpus, IsSurvived) {
   const std::vector<Bytes> corpus = read_corpus();
   ASSERT_GE(corpus.size(), 10U) << "the corpus was not found";
   for (const Bytes& bytes : corpus) LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
 }
 
-TEST(AttachCorpus, EachInputCutShortIsSurvived) {
+TEST(Corpus, EachInputCutShortIsSurvived) {
   for (const Bytes& bytes : read_corpus()) {
     for (std::size_t size = 0; size < bytes.size(); size += bytes.size() / 32 + 1) {
       LLVMFuzzerTestOneInput(bytes.data(), size);
@@ -95,7 +98,7 @@ TEST(AttachCorpus, EachInputCutShortIsSurvived) {
   }
 }
 
-TEST(AttachCorpus, MutationsOfItAreSurvived) {
+TEST(Corpus, MutationsOfItAreSurvived) {
   const std::vector<Bytes> corpus = read_corpus();
   ASSERT_FALSE(corpus.empty());
   for (std::size_t round = 0; round < kRounds; ++round) {
