@@ -28,7 +28,7 @@ struct Sums {
   std::atomic<int> told;
 };
 
-void work(Sums& shared, std::size_t me) {
+static void work(Sums& shared, std::size_t me) {
   if (shared.phase_done.join() != sluice::Status::ok) return;
   for (std::size_t phase = 0; phase < shared.sums.size(); ++phase) {
     if (phase == 2 && me == 1) raise(SIGKILL);

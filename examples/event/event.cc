@@ -21,19 +21,20 @@ int main() {
                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return EXIT_FAILURE;
   sluice::Event& event = *new (memory) sluice::Event;
-  std::cout << std::boolalpha << "main: starts them" << std::endl;
+  std::cout << std::boolalpha << "main: starts them" << '\n' << std::flush;
 
   sluice::Process block("block", [&] {
     event.wait();
-    std::cout << "block: is_set " << event.is_set() << std::endl;
+    std::cout << "block: is_set " << event.is_set() << '\n' << std::flush;
   });
   sluice::Process nonblock("nonblock", [&] {
     const bool came = event.wait_for(200ms);
-    std::cout << "nonblock: waited in vain " << !came << ", is_set " << event.is_set() << std::endl;
+    std::cout << "nonblock: waited in vain " << !came << ", is_set " << event.is_set() << '\n'
+              << std::flush;
   });
 
   nonblock.join();
-  std::cout << "main: sets the event" << std::endl;
+  std::cout << "main: sets the event" << '\n' << std::flush;
   event.set();
   block.join();
   return EXIT_SUCCESS;

@@ -31,9 +31,9 @@ int main() {
   Race& race = *new (memory) Race{};
   std::vector<sluice::Process> runners;
   runners.reserve(3);
-  for (int i = 0; i < 3; ++i) {
-    runners.emplace_back("runner", [&race, i] {
-      race.set_up[i] = true;
+  for (bool& set_up : race.set_up) {
+    runners.emplace_back("runner", [&race, &set_up] {
+      set_up = true;
       race.ready.arrive_and_wait();
       for (const bool other : race.set_up) {
         if (!other) std::abort();

@@ -23,7 +23,7 @@ struct Quote {
 
 using Newest = sluice::Latest<Quote>;
 
-std::ostream& operator<<(std::ostream& out, const Quote& quote) {
+static std::ostream& operator<<(std::ostream& out, const Quote& quote) {
   return out << "quote " << quote.number << ": " << quote.bid << " to " << quote.ask;
 }
 

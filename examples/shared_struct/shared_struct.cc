@@ -34,7 +34,7 @@ struct Poll {
   long yes, no;
 };
 
-void count_votes(std::size_t party) {
+static void count_votes(std::size_t party) {
   // Whoever comes first makes it; the others find it ready.
   auto ballot = sluice::Shared<Ballot>::open_or_create("example-ballot");
   for (int i = 0; i < 1000; ++i) ballot->vote(party);

@@ -25,7 +25,7 @@ int main(int argc, char** argv) {
     });
   }
   here.wait();
-  std::osyncstream(std::cout) << "red" << std::endl;
+  std::osyncstream(std::cout) << "red" << '\n' << std::flush;
   std::string typed = argc > 1 ? argv[1] : "";
   while (typed != "1" && std::cin >> typed) continue;
   green.set();
