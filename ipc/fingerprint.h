@@ -65,7 +65,7 @@ class Fnv1a {
 
 /// The name of a type that can't have a kTypeName of its own: specialise it.
 template <class T>
-inline constexpr std::string_view kTypeNameOf = "";
+inline constexpr std::string_view kTypeNameOf{};
 
 namespace internal {
 
