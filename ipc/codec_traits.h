@@ -107,7 +107,7 @@ constexpr Shape container_shape() {
   return Shape::none;
 }
 
-// NOLINTBEGIN(bugprone-branch-clone): the order decides, so equal answers can't be brought together.
+// NOLINTBEGIN(bugprone-branch-clone): the order decides, so equal answers stay apart.
 template <class T>
 constexpr Shape shape_of() {
   if constexpr (HasOwnCodec<T>)
@@ -211,13 +211,13 @@ inline constexpr bool kCanBeMade = std::is_default_constructible_v<T> && !std::i
 template <class T, class... Seen>
 constexpr bool travels() {
   constexpr Shape kShape = shape_of<T>();
-  if constexpr ((std::is_same_v<T, Seen> || ...))
+  constexpr bool kWhole =
+      kShape == Shape::own || kShape == Shape::boolean || kShape == Shape::plain;
+  if constexpr ((std::is_same_v<T, Seen> || ...) || kWhole) {
     return true;
-  else if constexpr (kShape == Shape::none || kShape == Shape::address)
+  } else if constexpr (kShape == Shape::none || kShape == Shape::address) {
     return false;
-  else if constexpr (kShape == Shape::own || kShape == Shape::boolean || kShape == Shape::plain)
-    return true;
-  else {
+  } else {
     return all_parts<T>(
         []<class Part>() { return kCanBeMade<Part> && travels<Part, T, Seen...>(); });
   }

@@ -447,8 +447,7 @@ std::ostream& operator<<(std::ostream& out, const PipeEnd& end) {
   if (end.channel_ == nullptr) return out << "no pipe";
   const std::string& name = end.channel_->segment().name();
   const std::string kind = duplex ? "connection" : "pipe";
-  out << (name.empty() ? (duplex ? "an anonymous " : "an anonymous ") + kind
-                       : kind + " \"" + name + "\"");
+  out << (name.empty() ? "an anonymous " + kind : kind + " \"" + name + "\"");
   const EndWord word = end.channel_->end(end.side_);
   constexpr std::array<std::string_view, 4> kStates = {"vacant", "offered", "open", "closed"};
   out << ", " << (word.is_valid() ? kStates[static_cast<std::size_t>(word.state)] : "corrupt");

@@ -151,7 +151,7 @@ class PipeEnd {
   /// Acknowledges the message found.
   void release() noexcept;
   void copy_out(const Message& message, std::vector<std::byte>& bytes);
-  void copy_out(const Message& message, std::string& text);
+  static void copy_out(const Message& message, std::string& text);
 
   // These make their own Call.
 
