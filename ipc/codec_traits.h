@@ -245,15 +245,14 @@ inline constexpr bool kHoldsItself = leads_to<T, T>();
 template <class T, class... Seen>
 constexpr bool tells_its_size() {
   constexpr Shape kShape = shape_of<T>();
-  if constexpr ((std::is_same_v<T, Seen> || ...))
+  if constexpr ((std::is_same_v<T, Seen> || ...) || kShape == Shape::boolean ||
+                kShape == Shape::plain) {
     return true;
-  else if constexpr (kShape == Shape::own) {
+  } else if constexpr (kShape == Shape::own) {
     return requires(const T& value) {
       { Codec<T>::size(value) } -> std::same_as<std::size_t>;
     };
-  } else if constexpr (kShape == Shape::boolean || kShape == Shape::plain)
-    return true;
-  else {
+  } else {
     return all_parts<T>([]<class Part>() { return tells_its_size<Part, T, Seen...>(); });
   }
 }

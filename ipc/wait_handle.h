@@ -70,6 +70,7 @@ class WaitHandle {
     requires requires(T& object) {
       { object.wait_handle() } -> std::same_as<WaitHandle>;
     }
+  // NOLINTNEXTLINE(google-explicit-constructor): for wait_any({rx, process}).
   WaitHandle(T& object) : WaitHandle(object.wait_handle()) {}
 
   /// Whether there is something to wait for. For descriptors, poll(2) them instead.

@@ -62,9 +62,9 @@ template <class T>
 inline constexpr bool kMayHavePadding = !std::has_unique_object_representations_v<T> &&
                                         !std::is_same_v<T, float> && !std::is_same_v<T, double>;
 
-template <std::size_t N>
+template <std::size_t kSize>
 struct RawBytes {
-  unsigned char at[N];
+  unsigned char at[kSize];
 };
 
 /// Whether a T of zeroes has a value at byte I, as far as the compiler can tell.
