@@ -19,10 +19,10 @@
 //                   alignment of T if that is larger               written once, before publication
 //   128 the elements, without a gap; zero, or what they were made from
 //
-// Array<long>(8) has eight elements; Array<long>{8} has one, as a std::vector's braces would have it.
-// On a file's first page moreover the registry's number, see ipc/mapped_file.h. T is a trivially
-// copyable standard-layout type with a name, as in ipc/shared.h, and zeroes are a T. Zero elements
-// are allowed; the length never changes.
+// Array<long>(8) has eight elements; Array<long>{8} has one, as a std::vector's braces would have
+// it. On a file's first page moreover the registry's number, see ipc/mapped_file.h. T is a
+// trivially copyable standard-layout type with a name, as in ipc/shared.h, and zeroes are a T. Zero
+// elements are allowed; the length never changes.
 //
 // Units: elements. Errors: making and finding throw Error as ipc/segment.h (files:
 // ipc/mapped_file.h) says; std::errc::file_too_large for a length that no memory has;
