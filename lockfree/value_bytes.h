@@ -67,18 +67,18 @@ struct RawBytes {
   unsigned char at[kSize];
 };
 
-/// Whether a T of zeroes has a value at byte I, as far as the compiler can tell.
-template <class T, std::size_t I>
+/// Whether a T of zeroes has a value at byte kIndex, as far as the compiler can tell.
+template <class T, std::size_t kIndex>
 concept HasValueAt = requires {
   typename std::bool_constant<(
-      __builtin_bit_cast(RawBytes<sizeof(T)>, __builtin_bit_cast(T, RawBytes<sizeof(T)>{})).at[I] <
-      256)>;
+      __builtin_bit_cast(RawBytes<sizeof(T)>, __builtin_bit_cast(T, RawBytes<sizeof(T)>{}))
+          .at[kIndex] < 256)>;
 };
 
 template <class T>
 inline constexpr std::array<bool, sizeof(T)> kHasValue =
-    []<std::size_t... I>(std::index_sequence<I...>) {
-      return std::array<bool, sizeof(T)>{HasValueAt<T, I>...};
+    []<std::size_t... kIndex>(std::index_sequence<kIndex...>) {
+      return std::array<bool, sizeof(T)>{HasValueAt<T, kIndex>...};
     }(std::make_index_sequence<sizeof(T)>());
 
 template <class T>
