@@ -122,7 +122,7 @@ class BasicArray : public ArrayElements<T> {
   explicit BasicArray(const Values& values, const SegmentOptions& options = {})
       : BasicArray(
             Memory::create_anonymous(shape(), std::ranges::size(values), options, from(values))) {}
-  explicit BasicArray(std::initializer_list<T> values)
+  BasicArray(std::initializer_list<T> values)
       : BasicArray(Memory::create_anonymous(shape(), values.size(), {}, from(values))) {}
 
   /// Under a name that must be free: std::errc::file_exists.

@@ -168,10 +168,11 @@ class ArrayElements {
     std::fill(std::copy(text.begin(), text.end(), begin()), end(), '\0');
   }
 
- protected:
-  explicit ArrayElements(std::span<T> elements) noexcept : elements_(elements) {}
   ArrayElements(const ArrayElements&) = delete;
   ArrayElements& operator=(const ArrayElements&) = delete;
+
+ protected:
+  explicit ArrayElements(std::span<T> elements) noexcept : elements_(elements) {}
   ~ArrayElements() = default;
 
   std::span<T> take() noexcept { return std::exchange(elements_, {}); }

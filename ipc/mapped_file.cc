@@ -88,7 +88,8 @@ std::size_t total_size(std::size_t bytes, const std::string& what) {
 void allocate(int fd, std::size_t size, const std::string& what) {
   struct statfs system = {};
   if (fstatfs(fd, &system) == 0 && system.f_type == TMPFS_MAGIC) {
-    return internal::allocate_file(fd, size, what);
+    internal::allocate_file(fd, size, what);
+    return;
   }
   // Asked first, since exceeding it kills by SIGXFSZ.
   struct rlimit limit = {};

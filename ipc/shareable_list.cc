@@ -361,7 +361,8 @@ std::string item_text(const ListItem& item) {
       break;
     case kBytes:
       out << "b'" << std::hex << std::setfill('0');
-      for (const std::byte b : std::get<Bytes>(item)) out << "\\x" << std::setw(2) << int(b);
+      for (const std::byte b : std::get<Bytes>(item))
+        out << "\\x" << std::setw(2) << static_cast<int>(b);
       out << '\'';
       break;
     default:

@@ -167,11 +167,13 @@ class ShareableList::Reference {
   Reference(const Reference&) = default;
   // NOLINTNEXTLINE(google-explicit-constructor): it stands for the item
   operator ListItem() const { return list_.get(index_); }
+  // NOLINTBEGIN(misc-unconventional-assign-operator): it assigns to the item, not to itself.
   const Reference& operator=(const ListItem& item) const {
     list_.set(index_, item);
     return *this;
   }
   const Reference& operator=(const Reference& other) const { return *this = ListItem(other); }
+  // NOLINTEND(misc-unconventional-assign-operator)
   friend bool operator==(const Reference& reference, const ListItem& item) {
     return ListItem(reference) == item;
   }

@@ -28,7 +28,9 @@ struct Sums {
   std::atomic<int> told;
 };
 
-static void work(Sums& shared, std::size_t me) {
+namespace {
+
+void work(Sums& shared, std::size_t me) {
   if (shared.phase_done.join() != sluice::Status::ok) return;
   for (std::size_t phase = 0; phase < shared.sums.size(); ++phase) {
     if (phase == 2 && me == 1) raise(SIGKILL);
@@ -40,6 +42,8 @@ static void work(Sums& shared, std::size_t me) {
     if (!all) return;
   }
 }
+
+}  // namespace
 
 int main() {
   void* memory =

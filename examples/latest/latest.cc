@@ -23,9 +23,13 @@ struct Quote {
 
 using Newest = sluice::Latest<Quote>;
 
-static std::ostream& operator<<(std::ostream& out, const Quote& quote) {
+namespace {
+
+std::ostream& operator<<(std::ostream& out, const Quote& quote) {
   return out << "quote " << quote.number << ": " << quote.bid << " to " << quote.ask;
 }
+
+}  // namespace
 
 int main() {
   void* memory =

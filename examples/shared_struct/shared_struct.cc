@@ -34,11 +34,15 @@ struct Poll {
   long yes, no;
 };
 
-static void count_votes(std::size_t party) {
+namespace {
+
+void count_votes(std::size_t party) {
   // Whoever comes first makes it; the others find it ready.
   auto ballot = sluice::Shared<Ballot>::open_or_create("example-ballot");
   for (int i = 0; i < 1000; ++i) ballot->vote(party);
 }
+
+}  // namespace
 
 int main() {
   // Held here, too, so that the last process to end does not take the name along.

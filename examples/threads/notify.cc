@@ -23,18 +23,19 @@ int main(int argc, char** argv) {
   std::istream& words = argc > 1 ? given : std::cin;
 
   sluice::Mutex mutex;
-  sluice::ConditionVariable condition, changed;
+  sluice::ConditionVariable condition;
+  sluice::ConditionVariable changed;
   int waiting = 0;
   bool over = false;
   std::array<std::jthread, 10> threads;
   for (std::size_t i = 0; i < threads.size(); ++i) {
     threads.at(i) = std::jthread([&, i] {
       std::unique_lock lock(mutex);
-      std::cout << i << std::endl;
+      std::cout << i << '\n' << std::flush;
       ++waiting;
       changed.notify_one();
       if (condition.wait(lock) != sluice::Status::ok) std::abort();  // returns only if notified
-      if (!over) std::cout << i + 100 << std::endl;
+      if (!over) std::cout << i + 100 << '\n' << std::flush;
       --waiting;
       changed.notify_one();
     });
@@ -46,7 +47,7 @@ int main(int argc, char** argv) {
   wait_for(10);
   for (std::string word; words >> word && word != "q";) {
     const int n = std::clamp(std::atoi(word.c_str()), 0, waiting);
-    std::cout << n << " may go on" << std::endl;
+    std::cout << n << " may go on" << '\n' << std::flush;
     condition.notify(n);
     wait_for(waiting - n);
   }

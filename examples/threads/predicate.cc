@@ -22,12 +22,14 @@ int main(int argc, char** argv) {
   std::istream& words = argc > 1 ? given : std::cin;
 
   sluice::Mutex mutex;
-  sluice::ConditionVariable ask, told;
-  int asked = 0, left = 10;
+  sluice::ConditionVariable ask;
+  sluice::ConditionVariable told;
+  int asked = 0;
+  int left = 10;
   const auto says_yes = [&] {  // with the lock held
     std::string word;
     const bool yes = !(words >> word) || word == "yes";
-    if (!yes) std::cout << word << ": somebody waits on" << std::endl;
+    if (!yes) std::cout << word << ": somebody waits on" << '\n' << std::flush;
     ++asked;
     told.notify_one();
     return yes;
@@ -37,7 +39,7 @@ int main(int argc, char** argv) {
     threads.at(i) = std::jthread([&, i] {
       std::unique_lock lock(mutex);
       if (ask.wait(lock, says_yes) != sluice::Status::ok) std::abort();
-      std::cout << i + 100 << std::endl;
+      std::cout << i + 100 << '\n' << std::flush;
       --left;
     });
   }
