@@ -6,10 +6,11 @@
 set -eu
 expected=$1
 shift
-SLUICE_DOMAIN=example-$$
+output=$(mktemp)
+# Not the process's number, which is the same in many sandboxes, while /dev/shm is one.
+SLUICE_DOMAIN=example-${output##*.}
 export SLUICE_DOMAIN
 directory=/dev/shm/sluice-$(id -u)-$SLUICE_DOMAIN
-output=$(mktemp)
 trap 'rm -rf "$output" "$directory"' EXIT
 
 "$@" > "$output" || { cat "$output"; echo "$* failed"; exit 1; }

@@ -47,7 +47,7 @@ TEST(Barrier, TakesAsManyPartiesAsItHasSeats) {
 TEST(Barrier, AllZeroIsABarrierForAllSeats) {
   static constinit Barrier<3> barrier;
   EXPECT_EQ(barrier.parties(), 3U);
-  alignas(64) std::array<std::byte, sizeof(Barrier<3>)> zeroes{};
+  alignas(64) static constinit std::array<std::byte, sizeof(Barrier<3>)> zeroes{};
   auto* const mapped = internal::attach_object<Barrier<3>>(zeroes);
   ASSERT_NE(mapped, nullptr);
   EXPECT_EQ(mapped->parties(), 3U);

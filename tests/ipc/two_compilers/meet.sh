@@ -3,7 +3,9 @@
 #
 # meet.sh PARTY OTHER: lets two builds of party.cc meet, each as the host of the other.
 set -euo pipefail
-SLUICE_DOMAIN=two-compilers-$$
+unique=$(mktemp -u)
+# Not the process's number, which is the same in many sandboxes, while /dev/shm is one.
+SLUICE_DOMAIN=two-compilers-${unique##*.}
 export SLUICE_DOMAIN
 directory=/dev/shm/sluice-$(id -u)-$SLUICE_DOMAIN
 trap 'rm -rf "$directory"' EXIT
