@@ -208,8 +208,10 @@ TEST(WaitAny, NoticesThatAPeerWasKilled) {
   std::string text;
   ASSERT_EQ(rx.recv(text), Status::ok);
   tx.close();
-  const auto killer = when_asleep([&] { child.kill(); });
-  EXPECT_THAT(wait_any({other_rx, rx}, 20s), ElementsAre(1));
+  {
+    const auto killer = when_asleep([&] { child.kill(); });
+    EXPECT_THAT(wait_any({other_rx, rx}, 20s), ElementsAre(1));
+  }
   EXPECT_EQ(rx.recv(text), Status::peer_died);
   EXPECT_TRUE(child.join());
 }
@@ -376,7 +378,7 @@ TEST_F(ReadyDescriptorTest, TellsOfThePeersEnd) {
   while (received_.empty()) drain();
   pipe_.sender.close();
   drain();
-  const auto killer = when_asleep([&] { child.kill(); });
+  auto killer = when_asleep([&] { child.kill(); });
   std::string text;
   Status status = Status::empty;
   int calls = 0;
@@ -386,6 +388,7 @@ TEST_F(ReadyDescriptorTest, TellsOfThePeersEnd) {
   }
   EXPECT_EQ(status, Status::peer_died);
   EXPECT_LT(calls, 10);
+  killer.join();
   EXPECT_TRUE(child.join());
 }
 
