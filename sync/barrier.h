@@ -108,10 +108,6 @@ class alignas(64) BasicBarrier {
 
   /// Waits for all parties, at most as long as the options say.
   BarrierResult wait() { return wait(default_deadline()); }
-  BarrierResult wait(Deadline deadline) {
-    internal::NoAction none;
-    return take_part(deadline, none);
-  }
 
   /// As above; the party that comes last runs its `action` before anybody is let go. All should
   /// give the same: if the last one dies before it has begun, another party runs its own.
@@ -119,8 +115,8 @@ class alignas(64) BasicBarrier {
   BarrierResult wait(Action action) {
     return take_part(default_deadline(), action);
   }
-  template <std::invocable Action>
-  BarrierResult wait(Deadline deadline, Action action) {
+  template <std::invocable Action = internal::NoAction>
+  BarrierResult wait(Deadline deadline, Action action = {}) {
     return take_part(deadline, action);
   }
 
@@ -152,9 +148,8 @@ class alignas(64) BasicBarrier {
   /// Leaves, and makes this round and all others until reset() go without this party. If it was the
   /// last that was waited for, runs the action and lets the others go. Throws Error (full, corrupt,
   /// foreign_registry) if it has no seat and there is none for it.
-  void arrive_and_drop() { arrive_and_drop(internal::NoAction()); }
-  template <std::invocable Action>
-  void arrive_and_drop(Action action) {
+  template <std::invocable Action = internal::NoAction>
+  void arrive_and_drop(Action action = {}) {
     const Seat seat = take_seat(Arrival::for_good);
     if (seat.status != Status::ok) internal::throw_not_passed(seat.status);
     if (seats_.all_have_come(seat)) complete(seat, action);

@@ -3,7 +3,8 @@
 // SharedMutex: a lock that many may hold for reading at once, or one for writing, between threads
 // and processes; a reader or writer may be killed at any instruction. Not for sections of a few
 // instructions that are mostly written (Mutex is smaller and as fast there), and not for upgrading:
-// who reads gives that back before writing.
+// who reads gives that back before writing. (Longer than other headers here: it has the interfaces
+// of two locks, either of which is decided by the words of both.)
 //
 //   struct Routes { SharedMutex<> mutex; std::uint32_t hops[256]; };   // in shared memory
 //
@@ -74,7 +75,6 @@
 #ifndef SLUICE_SYNC_SHARED_MUTEX_H_
 #define SLUICE_SYNC_SHARED_MUTEX_H_
 
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <concepts>
@@ -90,6 +90,7 @@
 #include "sluice/sync/mutex.h"
 #include "sluice/sync/participant.h"
 #include "sluice/sync/platform.h"
+#include "sluice/sync/reader_cells.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/thread_state.h"
 #include "sluice/sync/word.h"
@@ -228,14 +229,7 @@ class alignas(kNoSharing) BasicSharedMutex {
   }
 
   /// How many cells are taken, by readers who live or died. A snapshot, for people.
-  [[nodiscard]] std::size_t readers() const noexcept {
-    std::size_t count = 0;
-    for (const Cell& cell : cells_) {
-      // Relaxed: for people.
-      count += Word::is_held(Env::load(cell.reader, std::memory_order_relaxed)) ? 1 : 0;
-    }
-    return count;
-  }
+  [[nodiscard]] std::size_t readers() const noexcept { return cells_.taken(); }
 
   /// As Mutex::report(): of the writer, or of a reader that found no cell.
   [[nodiscard]] LockReport report() const noexcept {
@@ -251,15 +245,12 @@ class alignas(kNoSharing) BasicSharedMutex {
 
  private:
   using Word = internal::LockWord;
-
-  struct alignas(kNoSharing) Cell {
-    internal::Word<std::uint64_t> reader;
-  };
+  using Cells = internal::BasicReaderCells<Env, kReaders>;
+  using Cell = Cells::Cell;
 
   /// What to do with a lock whose writer died.
   enum class Marked : std::uint8_t { left, taken };
   enum class Entry : std::uint8_t { inside, refused, crowded };
-  enum class Search : std::uint8_t { free, dead };
 
   // Of the writer's lock.
   static constexpr std::uint32_t kIdle = 0;
@@ -344,36 +335,18 @@ class alignas(kNoSharing) BasicSharedMutex {
     // Between the taking of the writer's word and the looks at the cells: see announce-then-look,
     // in try_enter().
     Env::fence();
-    for (Cell& cell : cells_) {
-      if (is_left(cell)) continue;
-      if (deadline.is_now()) free_if_dead(cell);
+    for (std::size_t i = 0; i < kReaders; ++i) {
+      if (cells_.is_left(i)) continue;
+      if (deadline.is_now()) cells_.free_if_dead(i);
       const Status s = drained_.await(
-          deadline, [&] { return is_left(cell); },
+          deadline, [&] { return cells_.is_left(i); },
           [&] {
-            free_if_dead(cell);
+            cells_.free_if_dead(i);
             return Status::ok;
           });
       if (s != Status::ok) return false;
     }
     return true;
-  }
-
-  bool is_left(Cell& cell) noexcept {
-    // Acquire: pairs with the release in leave_cell(): the reader has read.
-    std::uint64_t word = Env::load(cell.reader, std::memory_order_acquire);
-    if (Word::is_held(word)) return false;
-    // Relaxed: a mark that its reader's end has left; who ends leaves nothing to be seen.
-    return word == Word::kFree ||
-           Env::cas(cell.reader, word, Word::kFree, std::memory_order_relaxed);
-  }
-
-  void free_if_dead(Cell& cell) noexcept {
-    // Relaxed: the swap decides.
-    std::uint64_t word = Env::load(cell.reader, std::memory_order_relaxed);
-    if (!Word::is_held(word) || Env::probe(Word::tag_of(word)) != Liveness::dead) return;
-    // Acquire-release: the probe came after the kernel had dropped the dead reader's file lock, and
-    // with it all that it had read.
-    Env::cas(cell.reader, word, Word::kFree, std::memory_order_acq_rel);
   }
 
   // ---- readers
@@ -407,13 +380,8 @@ class alignas(kNoSharing) BasicSharedMutex {
   /// the next writer's fence.
   Entry try_enter(internal::ThreadState& self) {
     self.held.make_room();
-    internal::Word<std::uint64_t>* cell = &cells_[self.reader_cell % kReaders].reader;
-    std::uint64_t found = Word::kFree;
-    // Sequentially consistent: as above.
-    if (!Env::cas(*cell, found, self.me, std::memory_order_seq_cst)) [[unlikely]] {
-      cell = take_cell(self, Search::free);
-      if (cell == nullptr) return Entry::crowded;
-    }
+    Cell* const cell = cells_.enter(self);
+    if (cell == nullptr) return Entry::crowded;
     // Sequentially consistent: as above. It also pairs with the release of the last writer.
     const std::uint64_t word = writer_.look(std::memory_order_seq_cst);
     if (is_open(word)) [[likely]] {
@@ -424,8 +392,7 @@ class alignas(kNoSharing) BasicSharedMutex {
     return Entry::refused;
   }
 
-  [[gnu::noinline]] void withdraw(internal::ThreadState& self,
-                                  internal::Word<std::uint64_t>& cell) {
+  [[gnu::noinline]] void withdraw(const internal::ThreadState& self, Cell& cell) {
     free_cell(self, cell);
   }
 
@@ -438,44 +405,13 @@ class alignas(kNoSharing) BasicSharedMutex {
     return Word::is_held(word) && Env::load(phase_, std::memory_order_seq_cst) == kReading;
   }
 
-  /// Puts this thread into a cell, beginning where it found one last; nullptr if none can be had.
-  [[gnu::noinline]] internal::Word<std::uint64_t>* take_cell(internal::ThreadState& self,
-                                                             Search search) {
-    self.held.make_room();
-    Tag probed = Word::tag_of(self.me);  // and found alive
-    for (std::size_t i = 0; i < kReaders; ++i) {
-      const std::size_t index = (self.reader_cell + i) % kReaders;
-      internal::Word<std::uint64_t>& cell = cells_[index].reader;
-      // Relaxed: the swap decides.
-      std::uint64_t word = Env::load(cell, std::memory_order_relaxed);
-      if (Word::is_held(word)) {
-        const Tag tag = Word::tag_of(word);
-        if (search == Search::free || tag == probed) continue;
-        if (Env::probe(tag) != Liveness::dead) {
-          probed = tag;
-          continue;
-        }
-      }
-      // Sequentially consistent: see try_enter().
-      if (!Env::cas(cell, word, self.me, std::memory_order_seq_cst)) continue;
-      self.reader_cell = static_cast<std::uint32_t>(index);
-      return &cell;
-    }
-    return nullptr;
-  }
-
-  [[gnu::always_inline]] void leave_cell(internal::ThreadState& self,
-                                         internal::Word<std::uint64_t>& cell) {
+  [[gnu::always_inline]] void leave_cell(internal::ThreadState& self, Cell& cell) {
     self.held.remove_unwatched(cell);  // before it is free: as in try_enter()
     free_cell(self, cell);
   }
 
-  [[gnu::always_inline]] void free_cell(const internal::ThreadState& self,
-                                        internal::Word<std::uint64_t>& cell) {
-    // Relaxed: this thread's own word.
-    if (Env::load(cell, std::memory_order_relaxed) != self.me) internal::refuse_overwritten();
-    // Release: pairs with the acquire in is_left().
-    Env::store(cell, Word::kFree, std::memory_order_release);
+  [[gnu::always_inline]] void free_cell(const internal::ThreadState& self, Cell& cell) {
+    Cells::leave(self, cell);
     drained_.notify_all();
   }
 
@@ -540,7 +476,8 @@ class alignas(kNoSharing) BasicSharedMutex {
     if (s != Status::ok) return s;
     // Nobody writes, and nobody can begin to. The next writer will see the cell, since it takes the
     // lock after this thread has given it back.
-    if (internal::Word<std::uint64_t>* const cell = take_cell(self, Search::dead)) {
+    self.held.make_room();
+    if (Cell* const cell = cells_.take(self, Cells::Search::dead)) {
       self.held.add(*cell);
       leave();
     } else {
@@ -556,9 +493,9 @@ class alignas(kNoSharing) BasicSharedMutex {
 
   template <class End>
   Status end_by(End end) {
-    for (Cell& cell : cells_) {
-      free_if_dead(cell);
-      if (!is_left(cell)) return Status::busy;
+    for (std::size_t i = 0; i < kReaders; ++i) {
+      cells_.free_if_dead(i);
+      if (!cells_.is_left(i)) return Status::busy;
     }
     const Status s = end();
     if (s != Status::ok) return s;
@@ -568,9 +505,9 @@ class alignas(kNoSharing) BasicSharedMutex {
   }
 
   void clear() noexcept {
-    // Relaxed, twice: the caller vouches that nobody else looks.
-    for (Cell& cell : cells_) Env::store(cell.reader, Word::kFree, std::memory_order_relaxed);
-    Env::store(phase_, kIdle, std::memory_order_relaxed);  // as above
+    cells_.clear();
+    // Relaxed: the caller vouches that nobody else looks.
+    Env::store(phase_, kIdle, std::memory_order_relaxed);
   }
 
   template <class Clock, class Duration, class Take>
@@ -595,7 +532,7 @@ class alignas(kNoSharing) BasicSharedMutex {
   BasicEventCount<Env> drained_;
   BasicEventCount<Env> opened_;
   internal::Word<std::uint32_t> phase_;
-  std::array<Cell, kReaders> cells_;
+  Cells cells_;
 };
 
 /// kReaders: how many threads can read at once without getting into each other's way.

@@ -16,30 +16,9 @@
 
 namespace {
 
-void what_is_ones_own() {
-  std::vector<int> own;
-  for (int i = 0; i < 3; ++i) {
-    sluice::Process child([&] {
-      own.push_back(i);
-      std::cout << "own copy: " << own.size() << " element, " << own.front() << '\n' << std::flush;
-    });
-    child.join();
-  }
-  std::cout << "the parent's: " << own.size() << " elements" << '\n' << std::flush;
-}
+void in_a_child(auto body) { sluice::Process(body).join(); }
 
-void what_is_everybodys(const sluice::Array<int>& shared) {
-  for (int i = 0; i < 2; ++i) {
-    sluice::Process child([&] {
-      shared.lock()[0] += 100;
-      for (const int one : shared.lock()) std::cout << one << ' ';
-      std::cout << '\n' << std::flush;
-    });
-    child.join();
-  }
-}
-
-void one_at_a_time(const sluice::Array<int>& counter) {
+void count_down(const sluice::Array<int>& counter) {
   std::list<sluice::Process> crowd;
   for (int i = 0; i < 10; ++i) {
     crowd.emplace_back([&] {
@@ -50,27 +29,33 @@ void one_at_a_time(const sluice::Array<int>& counter) {
   for (sluice::Process& one : crowd) one.join();
 }
 
-void killed_between_two_elements(const sluice::Array<int>& shared) {
-  sluice::Process victim([&] {
-    const auto held = shared.lock();
-    held[1] = 0;
-    raise(SIGKILL);
-  });
-  victim.join();
-  try {
-    std::cout << shared.lock()[1] << '\n' << std::flush;
-  } catch (const sluice::OwnerDied&) {
-    const auto held = shared.lock([](auto all) { all[1] = 22; });
-    std::cout << "repaired: " << std::accumulate(held.begin(), held.end(), 0) << '\n' << std::flush;
-  }
-}
-
 }  // namespace
 
 int main() {
-  what_is_ones_own();
+  std::vector<int> own;
+  for (int i = 0; i < 3; ++i)
+    in_a_child([&] {
+      own.push_back(i);
+      std::cout << "own copy: " << own.size() << " element, " << own.front() << '\n' << std::flush;
+    });
+  std::cout << "the parent's: " << own.size() << " elements\n" << std::flush;
   const sluice::Array<int> shared({11, 22, 33, 44});
-  what_is_everybodys(shared);
-  one_at_a_time(sluice::Array<int>({10}));
-  killed_between_two_elements(shared);
+  for (int i = 0; i < 2; ++i)
+    in_a_child([&] {
+      shared.lock()[0] += 100;
+      for (const int one : shared.lock()) std::cout << one << ' ';
+      std::cout << '\n' << std::flush;
+    });
+  count_down(sluice::Array<int>({10}));
+  in_a_child([&] {
+    const auto held = shared.lock();
+    held[1] = 0;
+    raise(SIGKILL);  // between two elements
+  });
+  try {
+    std::cout << shared.lock()[1] << '\n';
+  } catch (const sluice::OwnerDied&) {
+    const auto held = shared.lock([](auto all) { all[1] = 22; });
+    std::cout << "repaired: " << std::accumulate(held.begin(), held.end(), 0) << '\n';
+  }
 }

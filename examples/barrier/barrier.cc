@@ -5,16 +5,15 @@
 
 #include "sluice/sync/barrier.h"
 
-#include <sys/mman.h>
-
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
-#include <new>
+#include <string_view>
 
+#include "sluice/ipc/shared.h"
 #include "sluice/pool/process.h"
 #include "sluice/sync/barrier_report.h"
 #include "sluice/sync/status.h"
@@ -22,10 +21,11 @@
 using namespace std::chrono_literals;
 
 struct Sums {
+  static constexpr std::string_view kTypeName = "example.Sums/1";
   sluice::Barrier<> phase_done{3};
-  std::array<long, 3> parts;
-  std::array<long, 10> sums;  // one for each phase that all have finished
-  std::atomic<int> told;
+  std::array<long, 3> parts{};
+  std::array<long, 10> sums{};  // one for each phase that all have finished
+  std::atomic<int> told = 0;
 };
 
 namespace {
@@ -46,10 +46,8 @@ void work(Sums& shared, std::size_t me) {
 }  // namespace
 
 int main() {
-  void* memory =
-      mmap(nullptr, sizeof(Sums), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return EXIT_FAILURE;
-  Sums& shared = *new (memory) Sums{};
+  const sluice::Shared<Sums> memory;
+  Sums& shared = *memory;
   const auto start = [&](std::size_t me) {
     return sluice::Process("worker", [&shared, me] { work(shared, me); });
   };

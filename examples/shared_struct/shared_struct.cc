@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A struct of your own in shared memory: four processes meet by its name and count votes in it. Who
-// asks for the same name with another struct is told so.
+// A struct of your own in shared memory: four processes meet by its name and count votes in it;
+// whoever comes first makes it. Who asks for the same name with another struct is told so.
 
 #include <array>
 #include <cstdlib>
@@ -18,7 +18,6 @@
 struct Ballot {
   // What other programs know it by; a change of the struct gets a new name.
   static constexpr std::string_view kTypeName = "example.Ballot/1";
-
   sluice::Mutex mutex;
   int seats = 3;
   std::array<long, 2> votes = {};
@@ -37,7 +36,6 @@ struct Poll {
 namespace {
 
 void count_votes(std::size_t party) {
-  // Whoever comes first makes it; the others find it ready.
   auto ballot = sluice::Shared<Ballot>::open_or_create("example-ballot");
   for (int i = 0; i < 1000; ++i) ballot->vote(party);
 }
@@ -51,12 +49,12 @@ int main() {
   offices.reserve(4);
   for (std::size_t i = 0; i < 4; ++i) offices.emplace_back("office", [i] { count_votes(i % 2); });
   for (sluice::Process& office : offices) office.join();
-  std::cout << "for " << ballot->seats << " seats: " << ballot->votes[0] << " and "
-            << ballot->votes[1] << '\n';
+  const auto [yes, no] = ballot->votes;
+  std::cout << "for " << ballot->seats << " seats: " << yes << " and " << no << '\n';
   try {
     sluice::Shared<Poll>::open("example-ballot");
   } catch (const sluice::Error& e) {
     std::cout << "as a Poll: " << e.code().message() << '\n';
   }
-  return ballot->votes[0] + ballot->votes[1] == 4000 ? EXIT_SUCCESS : EXIT_FAILURE;
+  return yes + no == 4000 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
