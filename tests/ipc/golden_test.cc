@@ -20,6 +20,7 @@
 #include <tuple>
 #include <vector>
 
+#include "sluice/ipc/arena.h"
 #include "sluice/ipc/array.h"
 #include "sluice/ipc/pipe.h"
 #include "sluice/ipc/segment.h"
@@ -135,8 +136,21 @@ void use_list(const std::string& name) {
   EXPECT_EQ(std::vector<ListItem>(list.begin(), list.end()), list_items());
 }
 
+void make_arena(const std::string& name) {
+  Arena::create(name, {{.chunk_bytes = 64, .count = 2}, {.chunk_bytes = 1000, .count = 1}},
+                {.lifetime = Lifetime::until_removed});
+}
+
+void use_arena(const std::string& name) {
+  const auto arena = Arena::open(name);
+  EXPECT_EQ(arena->capacity(), 3U);
+  EXPECT_EQ(arena->bytes(arena->allocate(100)).size(), 1024U);
+  EXPECT_EQ(arena->bytes(arena->allocate(64)).size(), 64U);
+}
+
 std::vector<Kind> kinds() {
   return {
+      {"arena_v1", make_arena, use_arena, [](const std::string& name) { Arena::open(name); }, {}},
       {"array_v1",
        make_array,
        use_array,
