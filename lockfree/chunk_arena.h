@@ -15,29 +15,19 @@
 //   queue.push(ref);
 //   if (arena.take(ref) == Status::ok) arena.free(ref);      // in another process
 //
-// In memory (position-independent; aligned to 64):
-//
-//     0 magic u64   8 incarnation u32   12 number of classes u32
-//    16 sixteen times: chunk bytes u32, count u32
-//   192 a word u64 per chunk, class by class       then, from the next line on, the chunks
-//
-//   63          34 33     32 31            0
-//   +-------------+---------+---------------+      state: 0 free, 1 owned, 2 in transit
-//   | generation  | state   | owner's tag   |      tag: 0 if free; in transit: the sender's
-//   +-------------+---------+---------------+
-//   generation: one more each time the chunk is allocated, so that a reference to an earlier
-//               life is told from the present one (after 2^30 lives it is not)
-//
-// A chunk belongs to a process, not to a thread: allocate() makes the caller's process its owner;
-// give() makes another the owner, send() puts it in transit, from which whoever has the reference
-// may take() it. In a forked child the chunks of its parent are its parent's. Chunks are multiples
-// of 64 bytes, aligned to 64, and begin with whatever was in them.
+// In memory: lockfree/arena_layout.h draws it. A word per chunk says whose it is: free, owned by a
+// participant, in transit from one; and in which of its lives it is. A chunk belongs to a process,
+// not to a thread: allocate() makes the caller's process its owner; give() makes another the owner;
+// send() puts it in transit, from which whoever has the reference may take() it. In a forked child
+// the chunks of its parent are its parent's. Chunks are multiples of 64 bytes, aligned to 64, and
+// begin with whatever was in them.
 //
 // Units: bytes. Errors: format() and attaching throw Error. try_allocate() returns full, too_large
-// (for any class), foreign_registry; allocate() throws Error with these. take() returns stale (not
-// in transit, or not in that life) or corrupt (no such chunk). free(), give() and send() of a chunk
-// that is not the caller's process's throw std::logic_error and change nothing. bytes() is empty
-// for a reference that is stale or no reference.
+// (for any class), foreign_registry; allocate() throws Error with these, and figures. take()
+// returns stale (neither in transit nor a dead process's, or not in that life), corrupt (no such
+// chunk) or foreign_registry. free(), give() and send() throw std::logic_error for a chunk that is
+// not the caller's process's, and say whose it is; Error with foreign_registry; then nothing has
+// changed. bytes() is empty for a reference that is stale or no reference.
 //
 // Threads and processes: all calls may overlap, but for reset(); also in a signal handler of a
 // thread that has attached (sync/participant.h). Words and references are untrusted: each is read
@@ -45,14 +35,22 @@
 // ever gets. What is in a chunk is the users' own affair.
 //
 // If a process dies here: each change of owner is one compare-and-swap, the commit. Its chunks stay
-// its until somebody finds no free one, and takes those of the dead on the spot. What it had in
-// transit stays there, since it may be in a queue; whose reference died with a process that had it
-// (one for each send() or take() under way) is lost until reclaim_in_transit(). report() counts all
-// of these. Nothing waits for anybody, and every loop ends after a look at each chunk.
+// its until somebody finds no free one, and takes those of the dead on the spot, or has a reference
+// to one of them and takes that: it may be half written. What it had in transit stays there, since
+// a queue may have the reference. What can be lost so:
+// - who dies between send() and the push leaves one chunk in transit. reclaim_in_transit(refers)
+//   frees it as soon as that process is dead, while all others go on;
+// - who looks at the reference, takes the chunk and only then drops the reference (peek, take,
+//   release) loses none: after its death the next one finds the reference, and take() gives it the
+//   chunk again, unless the dead one had freed it or somebody has taken it over;
+// - who drops the reference first (pop, take), and dies between the two, leaves one chunk in
+//   transit, until its sender is dead as well, and then until reclaim_in_transit().
+// So the loss is at most one chunk for each thread killed in such a gap; report() counts them among
+// those in transit. Nothing waits for anybody, and every loop ends after a look at each chunk.
 //
 // Cost: allocate, free, give, send and take one compare-and-swap each while there is something free
 // where this process freed or looked last; a look at each chunk at worst. System calls only where
-// nothing is free: one for each owner whose life is asked for.
+// nothing is free, or who had it is not in transit: one for each owner whose life is asked for.
 
 #ifndef SLUICE_LOCKFREE_CHUNK_ARENA_H_
 #define SLUICE_LOCKFREE_CHUNK_ARENA_H_
@@ -60,17 +58,14 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cerrno>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <ostream>
 #include <span>
-#include <stdexcept>
-#include <string>
-#include <type_traits>
 
-#include "sluice/sync/error.h"
+#include "sluice/lockfree/arena_layout.h"
 #include "sluice/sync/lock_env.h"
 #include "sluice/sync/participant.h"
 #include "sluice/sync/platform.h"
@@ -80,185 +75,39 @@
 
 namespace sluice {
 
-/// So many chunks of such a size, which is rounded up to a multiple of 64.
-struct ArenaClass {
-  std::uint32_t chunk_bytes;
-  std::uint32_t count;
-};
-
-/// One life of a chunk; fit to be sent anywhere. By itself it refers to nothing.
-struct ArenaRef {
-  std::uint32_t index = UINT32_MAX;
-  std::uint32_t generation = 0;
-
-  bool operator==(const ArenaRef&) const = default;
-};
-static_assert(sizeof(ArenaRef) == 8 && std::is_trivially_copyable_v<ArenaRef>);
-
-/// What a walk over all chunks has found: a number of chunks each.
-struct ArenaReport {
-  std::size_t chunks = 0;
-  std::size_t free = 0;
-  std::size_t owned = 0;               ///< by processes that live, or may live
-  std::size_t owned_by_dead = 0;       ///< taken over where nothing is free
-  std::size_t in_transit = 0;          ///< all of them
-  std::size_t in_transit_of_dead = 0;  ///< of these, those whose senders are dead
-  std::size_t damaged = 0;             ///< overwritten by no correct process; given to nobody
-  bool sizes_intact = true;            ///< what format() had written still stands
-};
-
-inline std::ostream& operator<<(std::ostream& out, const ArenaReport& report) {
-  out << report.chunks << " chunks: " << report.free << " free, " << report.owned << " owned, "
-      << report.owned_by_dead << " of dead owners, " << report.in_transit << " in transit";
-  if (report.in_transit_of_dead != 0) out << " (" << report.in_transit_of_dead << " of the dead)";
-  if (report.damaged != 0) out << ", " << report.damaged << " damaged";
-  return report.sizes_intact ? out : out << ", sizes overwritten";
-}
-
-namespace internal {
-
-/// A chunk's word. Diagram above.
-struct ChunkWord {
-  enum class State : std::uint8_t { free = 0, owned = 1, in_transit = 2, damaged = 3 };
-  static constexpr std::uint32_t kGenerations = std::uint32_t{1} << 30;
-
-  static constexpr std::uint64_t of(State state, std::uint32_t generation, Tag tag) noexcept {
-    return std::uint64_t{generation % kGenerations} << 34 |
-           static_cast<std::uint64_t>(state) << 32 | tag;
-  }
-  static constexpr Tag tag_of(std::uint64_t word) noexcept { return static_cast<Tag>(word); }
-  static constexpr std::uint32_t generation_of(std::uint64_t word) noexcept {
-    return static_cast<std::uint32_t>(word >> 34);
-  }
-  static constexpr State state_of(std::uint64_t word) noexcept {
-    const auto state = static_cast<State>(word >> 32 & 3);
-    if (state == State::free && tag_of(word) != participant::kNobody) return State::damaged;
-    return state;
-  }
-  /// What a free chunk's word, or that of a dead owner, becomes for the next one.
-  static constexpr std::uint64_t next_life(std::uint64_t word, Tag owner) noexcept {
-    return of(State::owned, generation_of(word) + 1, owner);
-  }
-};
-
-/// Where everything lies, computed from the classes alone.
-struct ArenaLayout {
-  static constexpr std::size_t kMostClasses = 16;
-  static constexpr std::uint64_t kMostChunks = std::uint64_t{1} << 28;
-  static constexpr std::uint32_t kMostBytes = std::uint32_t{1} << 30;
-  static constexpr std::size_t kWords = 192;
-
-  std::size_t classes = 0;
-  std::array<std::uint32_t, kMostClasses> chunk_bytes = {};
-  std::array<std::uint32_t, kMostClasses + 1> first = {};   ///< index of the class's first chunk
-  std::array<std::uint64_t, kMostClasses + 1> offset = {};  ///< of it; last: the size of all
-
-  [[nodiscard]] std::uint32_t chunks() const noexcept { return first[classes]; }
-  [[nodiscard]] std::uint64_t size() const noexcept { return offset[classes]; }
-
-  /// Nothing if there are none or too many, or their sizes do not ascend.
-  static std::optional<ArenaLayout> of(std::span<const ArenaClass> classes) noexcept {
-    if (classes.empty() || classes.size() > kMostClasses) return std::nullopt;
-    ArenaLayout layout;
-    layout.classes = classes.size();
-    std::uint64_t chunks = 0;
-    for (std::size_t i = 0; i < classes.size(); ++i) {
-      const ArenaClass& c = classes[i];
-      if (c.chunk_bytes == 0 || c.chunk_bytes > kMostBytes || c.count == 0) return std::nullopt;
-      layout.chunk_bytes[i] = in_lines(c.chunk_bytes);
-      if (i != 0 && layout.chunk_bytes[i] <= layout.chunk_bytes[i - 1]) return std::nullopt;
-      if ((chunks += c.count) > kMostChunks) return std::nullopt;
-      layout.first[i + 1] = static_cast<std::uint32_t>(chunks);
-    }
-    layout.offset[0] = in_lines(kWords + chunks * sizeof(std::uint64_t));
-    for (std::size_t i = 0; i < classes.size(); ++i) {
-      layout.offset[i + 1] =
-          layout.offset[i] + std::uint64_t{layout.chunk_bytes[i]} * classes[i].count;
-    }
-    return layout;
-  }
-
-  [[nodiscard]] std::size_t class_of(std::uint32_t index) const noexcept {
-    std::size_t c = 0;
-    while (first[c + 1] <= index) ++c;
-    return c;
-  }
-
- private:
-  template <class Number>
-  static constexpr Number in_lines(Number bytes) noexcept {
-    return (bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
-  }
-};
-
-[[noreturn]] inline void refuse_chunk(const char* call) {
-  throw std::logic_error(std::string("ChunkArena::") + call +
-                         ": the chunk is not this process's, or not in that life");
-}
-
-}  // namespace internal
-
 template <class Env>
 class BasicChunkArena {
   using Word = internal::ChunkWord;
   using State = Word::State;
   using Layout = internal::ArenaLayout;
 
-  struct Size {
-    internal::Word<std::uint32_t> chunk_bytes;
-    internal::Word<std::uint32_t> count;
-  };
-  struct Control {
-    internal::Word<std::uint64_t> magic;
-    internal::Word<std::uint32_t> incarnation;
-    internal::Word<std::uint32_t> classes;
-    std::array<Size, Layout::kMostClasses> sizes;
-  };
-  static_assert(sizeof(Control) == 144 && sizeof(Control) <= Layout::kWords);
-  static_assert(internal::Mappable<Control>);
-  static constexpr std::uint64_t kMagic = 0x31616e6572617301;  // "\1sarena1"
+  using Control = internal::ArenaControl;
 
  public:
   /// What an arena of these classes needs. Throws Error if there are none, or more than 16, if
   /// their sizes do not ascend or are above 2^30, or if there are more than 2^28 chunks.
   static std::size_t bytes_for(std::span<const ArenaClass> classes) {
-    return static_cast<std::size_t>(checked(classes).size());
+    return static_cast<std::size_t>(Layout::checked(classes).size());
   }
 
   /// Makes an arena in which all is free, before anyone else can see it. Throws Error, also if the
   /// memory is too small or not aligned to 64.
   static void format(std::span<std::byte> memory, std::span<const ArenaClass> classes) {
-    const Layout layout = checked(classes);
+    const Layout layout = Layout::checked(classes);
     auto* const control = internal::attach_object<Control>(memory);
     if (control == nullptr || memory.size() < layout.size() || !is_aligned(memory)) {
-      throw Error::from_errno(EINVAL,
-                              {.tried = "make an arena",
-                               .expected = std::to_string(layout.size()) + " bytes, aligned to 64",
-                               .found = std::to_string(memory.size()) + " bytes"});
+      internal::refuse_memory(layout.size(), memory.size());
     }
     std::fill_n(memory.begin(), layout.offset[0], std::byte{0});
-    for (std::size_t i = 0; i < classes.size(); ++i) {
-      Size& size = control->sizes[i];
-      // Relaxed, all: publishing the memory is the caller's step and carries the order.
-      Env::store(size.chunk_bytes, layout.chunk_bytes[i], std::memory_order_relaxed);
-      Env::store(size.count, classes[i].count, std::memory_order_relaxed);  // as above
-    }
-    Env::store(control->classes, static_cast<std::uint32_t>(classes.size()),
-               std::memory_order_relaxed);                          // as above
-    Env::store(control->magic, kMagic, std::memory_order_relaxed);  // as above
+    control->template write<Env>(layout);
   }
 
   /// Throws Error if `memory` holds no arena.
   explicit BasicChunkArena(std::span<std::byte> memory)
       : control_(internal::attach_object<Control>(memory)) {
-    const std::optional<Layout> layout = control_ == nullptr ? std::nullopt : read_layout();
-    if (!layout || layout->size() > memory.size() || !is_aligned(memory)) {
-      throw Error(Status::corrupt,
-                  {.tried = "attach to an arena in " + std::to_string(memory.size()) + " bytes",
-                   .expected = "an arena of at most that size, aligned to 64",
-                   .found = "something else",
-                   .hint = "format it anew if nobody uses it"});
-    }
+    if (control_ == nullptr || !is_aligned(memory)) internal::refuse_attaching(memory.size());
+    const std::optional<Layout> layout = control_->template layout<Env>();
+    if (!layout || layout->size() > memory.size()) internal::refuse_attaching(memory.size());
     layout_ = *layout;
     memory_ = memory;
     words_ = internal::attach_object<internal::Word<std::uint64_t>>(memory.subspan(Layout::kWords),
@@ -288,41 +137,41 @@ class BasicChunkArena {
   ArenaRef allocate(std::size_t bytes) {
     ArenaRef ref;
     const Status s = try_allocate(bytes, ref);
-    if (s != Status::ok) {
-      throw Error(s, {.tried = "allocate " + std::to_string(bytes) + " bytes of an arena",
-                      .expected = "a free chunk of that size"});
-    }
+    if (s != Status::ok) internal::refuse_allocation(s, bytes, layout_, report());
     return ref;
   }
 
-  /// Throws std::logic_error.
+  /// Throws std::logic_error, Error.
   void free(ArenaRef ref) {
-    if (!leave(ref, State::free, participant::kNobody)) internal::refuse_chunk("free");
+    leave("free", ref, State::free, participant::kNobody);
     const std::size_t c = layout_.class_of(ref.index);
     cursors_[c].set(ref.index - layout_.first[c]);
   }
 
-  /// From now on it is the participant's of that tag. Throws std::logic_error.
+  /// From now on it is the participant's of that tag, which is not nobody's. Throws
+  /// std::logic_error, Error.
   void give(ArenaRef ref, Tag to) {
-    if (to == participant::kNobody || !leave(ref, State::owned, to)) internal::refuse_chunk("give");
+    if (to == participant::kNobody) internal::refuse_giving_to_nobody();
+    leave("give", ref, State::owned, to);
   }
 
-  /// From now on it is whose who takes it first. Throws std::logic_error.
+  /// From now on it is whose who takes it first. Throws std::logic_error, Error.
   void send(ArenaRef ref) {
-    const Tag me = internal::LockWord::tag_of(Env::self().me);
-    if (!leave(ref, State::in_transit, me)) internal::refuse_chunk("send");
+    leave("send", ref, State::in_transit, internal::LockWord::tag_of(Env::self().me));
   }
 
-  /// ok: what was in transit is this process's. stale, corrupt, foreign_registry.
+  /// ok: what was in transit, or a dead process's, is this process's. stale, corrupt,
+  /// foreign_registry.
   Status take(ArenaRef ref) {
     internal::ThreadState& self = Env::self();
     if (!belongs_to(self.incarnation)) return Status::foreign_registry;
     if (ref.index >= layout_.chunks()) return Status::corrupt;
+    const Tag me = internal::LockWord::tag_of(self.me);
     // Relaxed: the swap orders.
     std::uint64_t word = Env::load(words_[ref.index], std::memory_order_relaxed);
-    if (!is_life(word, ref) || Word::state_of(word) != State::in_transit) return Status::stale;
-    const Tag me = internal::LockWord::tag_of(self.me);
-    // Acquire: pairs with the release of the sender. A failure means that another took it.
+    if (!is_life(word, ref) || !is_to_be_taken(word, me)) return Status::stale;
+    // Acquire: pairs with the release of the sender; what the dead did, the kernel has ordered
+    // before its verdict. A failure means that another took it.
     return Env::cas(words_[ref.index], word, Word::of(State::owned, ref.generation, me),
                     std::memory_order_acquire)
                ? Status::ok
@@ -342,29 +191,31 @@ class BasicChunkArena {
 
   /// Whether the chunk is the calling process's.
   [[nodiscard]] bool is_mine(ArenaRef ref) const {
-    const Tag me = internal::LockWord::tag_of(Env::self().me);
-    if (ref.index >= layout_.chunks()) return false;
+    internal::ThreadState& self = Env::self();
+    if (ref.index >= layout_.chunks() || !belongs_to(self.incarnation)) return false;
     // Acquire: pairs with the release of give().
     return Env::load(words_[ref.index], std::memory_order_acquire) ==
-           Word::of(State::owned, ref.generation, me);
+           Word::of(State::owned, ref.generation, internal::LockWord::tag_of(self.me));
   }
 
   /// Looks at each chunk. What others do meanwhile may be in it or not.
   [[nodiscard]] ArenaReport report() const {
-    ArenaReport report{.chunks = layout_.chunks()};
-    const std::optional<Layout> now = read_layout();
-    report.sizes_intact = now && now->first == layout_.first && now->offset == layout_.offset;
+    ArenaReport report{.sizes_intact = control_->template layout<Env>() == layout_};
     Verdicts verdicts;
     for (std::uint32_t i = 0; i < layout_.chunks(); ++i) {
       // Relaxed: a snapshot for people.
-      count(Env::load(words_[i], std::memory_order_relaxed), verdicts, report);
+      internal::count_chunk(
+          Env::load(words_[i], std::memory_order_relaxed),
+          [&](Tag tag) { return verdicts.is_dead(tag); }, report);
     }
     return report;
   }
 
-  /// By whoever knows that no reference of a dead sender is under way any more: frees what the dead
-  /// have left in transit. Returns how many chunks.
-  std::size_t reclaim_in_transit() {
+  /// Frees what the dead have left in transit and nobody refers to, and returns how many chunks:
+  /// refers(ref) is asked of each chunk whose sender is dead. It must be true while the reference
+  /// is in a queue, or with somebody who has dropped it there and not taken the chunk yet.
+  template <std::predicate<ArenaRef> Refers>
+  std::size_t reclaim_in_transit(Refers refers) {
     if (!belongs_to(Env::self().incarnation)) return 0;
     std::size_t freed = 0;
     Verdicts verdicts;
@@ -374,6 +225,8 @@ class BasicChunkArena {
       if (Word::state_of(word) != State::in_transit || !verdicts.is_dead(Word::tag_of(word))) {
         continue;
       }
+      // The dead can't push it any more: who is not referred to now will never be.
+      if (refers(ArenaRef{i, Word::generation_of(word)})) continue;
       const std::uint64_t freed_word =
           Word::of(State::free, Word::generation_of(word), participant::kNobody);
       // Acquire-release: the next owner sees what the dead sender, whose release this takes over,
@@ -381,6 +234,11 @@ class BasicChunkArena {
       if (Env::cas(words_[i], word, freed_word, std::memory_order_acq_rel)) ++freed;
     }
     return freed;
+  }
+
+  /// By whoever knows that no reference of a dead sender is under way any more.
+  std::size_t reclaim_in_transit() {
+    return reclaim_in_transit([](ArenaRef) { return false; });
   }
 
   /// For whoever knows that nobody uses the arena: frees all, damaged or not, and makes it one of
@@ -441,38 +299,11 @@ class BasicChunkArena {
     std::atomic<std::uint32_t> at_ = UINT32_MAX;
   };
 
-  static Layout checked(std::span<const ArenaClass> classes) {
-    if (const auto layout = Layout::of(classes)) return *layout;
-    std::string found = std::to_string(classes.size()) + " classes:";
-    for (std::size_t i = 0; i < std::min(classes.size(), Layout::kMostClasses); ++i) {
-      found += ' ' + std::to_string(classes[i].count) + " of " +
-               std::to_string(classes[i].chunk_bytes) + " bytes;";
-    }
-    throw Error::from_errno(EINVAL, {.tried = "size an arena",
-                                     .expected = "1 to 16 classes of ascending sizes of at most "
-                                                 "2^30 bytes, and at most 2^28 chunks",
-                                     .found = found});
-  }
-
   static bool is_aligned(std::span<std::byte> memory) noexcept {
     return reinterpret_cast<std::uintptr_t>(memory.data()) % kCacheLine == 0;
   }
 
-  std::optional<Layout> read_layout() const noexcept {
-    // Relaxed, all: written before the memory was published; copied once, then checked.
-    if (Env::load(control_->magic, std::memory_order_relaxed) != kMagic) return std::nullopt;
-    const std::uint32_t classes = Env::load(control_->classes, std::memory_order_relaxed);
-    if (classes > Layout::kMostClasses) return std::nullopt;
-    std::array<ArenaClass, Layout::kMostClasses> sizes = {};
-    for (std::size_t i = 0; i < classes; ++i) {
-      const Size& size = control_->sizes[i];
-      sizes[i] = {Env::load(size.chunk_bytes, std::memory_order_relaxed),  // as above
-                  Env::load(size.count, std::memory_order_relaxed)};       // as above
-    }
-    return Layout::of(std::span(sizes).first(classes));
-  }
-
-  bool belongs_to(std::uint32_t mine) noexcept {
+  bool belongs_to(std::uint32_t mine) const noexcept {
     // Acquire: pairs with the release of reset(). Relaxed, the swap: what it found decides.
     std::uint32_t found = Env::load(control_->incarnation, std::memory_order_acquire);
     if (found == mine) [[likely]]
@@ -486,8 +317,14 @@ class BasicChunkArena {
     return Word::generation_of(word) == ref.generation && Word::state_of(word) != State::damaged;
   }
 
+  static bool is_to_be_taken(std::uint64_t word, Tag me) noexcept {
+    if (Word::state_of(word) == State::in_transit) return true;
+    const Tag tag = Word::tag_of(word);
+    return Word::state_of(word) == State::owned && tag != me && Env::probe(tag) == Liveness::dead;
+  }
+
   bool take_free(std::size_t c, Tag me, ArenaRef& ref) noexcept {
-    const std::uint32_t count = layout_.first[c + 1] - layout_.first[c];
+    const std::uint32_t count = layout_.chunks_in(c);
     std::uint32_t at = cursors_[c].get();
     // Processes begin in lines of words of their own.
     if (at >= count) at = static_cast<std::uint32_t>(me * 0x9e3779b9U % count) & ~7U;
@@ -524,31 +361,19 @@ class BasicChunkArena {
     return true;
   }
 
-  /// Makes of a chunk of this process's one of `state` and `tag`; false if it is not its.
-  bool leave(ArenaRef ref, State state, Tag tag) {
-    const Tag me = internal::LockWord::tag_of(Env::self().me);
-    if (ref.index >= layout_.chunks() || ref.generation >= Word::kGenerations) return false;
-    std::uint64_t word = Word::of(State::owned, ref.generation, me);
+  /// Makes of a chunk of this process's one of `state` and `tag`; throws if it is not its.
+  void leave(const char* call, ArenaRef ref, State state, Tag tag) {
+    internal::ThreadState& self = Env::self();
+    if (!belongs_to(self.incarnation)) internal::refuse_foreign(call);
+    if (ref.index >= layout_.chunks()) internal::refuse_chunk(call, ref, layout_, {});
+    const Tag me = internal::LockWord::tag_of(self.me);
+    const std::uint64_t mine = Word::of(State::owned, ref.generation, me);
+    std::uint64_t word = mine;
     // Release: whoever has it next sees what is in it.
-    return Env::cas(words_[ref.index], word, Word::of(state, ref.generation, tag),
-                    std::memory_order_release);
-  }
-
-  void count(std::uint64_t word, Verdicts& verdicts, ArenaReport& report) const noexcept {
-    switch (Word::state_of(word)) {
-      case State::free:
-        ++report.free;
-        break;
-      case State::owned:
-        ++(verdicts.is_dead(Word::tag_of(word)) ? report.owned_by_dead : report.owned);
-        break;
-      case State::in_transit:
-        ++report.in_transit;
-        if (verdicts.is_dead(Word::tag_of(word))) ++report.in_transit_of_dead;
-        break;
-      case State::damaged:
-        ++report.damaged;
-        break;
+    if (ref.generation >= Word::kGenerations ||
+        !Env::cas(words_[ref.index], word, Word::of(state, ref.generation, tag),
+                  std::memory_order_release)) {
+      internal::refuse_chunk(call, ref, layout_, word);
     }
   }
 

@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "sluice/lockfree/arena_layout.h"
 #include "sluice/lockfree/chunk_arena.h"
 #include "sluice/sync/lock_env.h"
 #include "sluice/sync/status.h"
@@ -40,6 +41,7 @@ struct Shared {
   alignas(64) std::array<std::byte, 2048> memory;
   std::atomic<ArenaRef> ref;         // what the operation is about
   std::atomic<std::uint32_t> taken;  // by others than the victim, of what it had sent
+  std::atomic<ArenaRef> queue;       // of one reference
 };
 
 /// Handles are made in setup(), and inherited.
@@ -54,6 +56,7 @@ class ArenaCrashOver : public testing::Test {
     Arena::format(area_->memory, classes);
     arena_.emplace(area_->memory);
     area_->ref = ArenaRef{};
+    area_->queue = ArenaRef{};
   }
 
   Arena& arena() { return *arena_; }
@@ -115,6 +118,37 @@ class ArenaCrashOver : public testing::Test {
     while (arena().try_allocate(64, ref) == Status::ok) area_->ref = ref;
   }
 
+  void send_and_push() {
+    const ArenaRef ref = arena().allocate(64);
+    arena().send(ref);
+    area_->queue = ref;
+  }
+
+  /// What whoever comes later does with what is in the queue. Drops the reference last.
+  std::string drain(Status expected) {
+    const ArenaRef ref = area_->queue;
+    if (ref == ArenaRef{}) return "";
+    if (const Status s = arena().take(ref); s != expected) return "not delivered again";
+    area_->queue = ArenaRef{};
+    arena().free(ref);
+    return "";
+  }
+
+  /// A taker of what this process, which goes on, has sent.
+  CrashOperation taking(std::string name, std::function<void()> operation) {
+    CrashOperation op = on(std::move(name), [] {}, std::move(operation));
+    op.setup = [this] {
+      start();
+      send_and_push();
+    };
+    op.recover = [this] { drain(Status::ok); };
+    op.survivor = [this](bool) {
+      const std::string lost = drain(Status::ok);
+      return lost.empty() ? look(0) : lost;
+    };
+    return op;
+  }
+
   SharedArea<Shared> area_;
   std::optional<Arena> arena_;
 };
@@ -156,6 +190,40 @@ TEST_F(ArenaCrash, SendAndTake) {
         static_cast<void>(arena().take(area_->ref));
       },
       1));
+}
+
+TEST_F(ArenaCrash, SendAndPush) {
+  CrashOperation op = on("arena allocate, send and push", [] {}, [this] { send_and_push(); });
+  const auto reclaim = [this] {
+    arena().reclaim_in_transit([this](ArenaRef ref) { return ref == area_->queue.load(); });
+  };
+  op.recover = reclaim;
+  op.survivor = [=, this](bool completed) -> std::string {
+    if (completed && area_->queue.load() == ArenaRef{}) return "pushed, and not there";
+    reclaim();
+    const std::string lost = drain(Status::ok);
+    return lost.empty() ? look(0) : lost;
+  };
+  expect_intact(op);
+}
+
+TEST_F(ArenaCrash, TakeAndThenDropTheReference) {
+  expect_intact(taking("arena take, and then drop the reference", [this] {
+    const ArenaRef ref = area_->queue;
+    static_cast<void>(arena().take(ref));
+    area_->queue = ArenaRef{};
+    arena().free(ref);
+  }));
+}
+
+TEST_F(ArenaCrash, MutantThatDropsTheReferenceAndThenTakesIsFound) {
+  expect_found(taking("mutant: arena take after the reference was dropped",
+                      [this] {
+                        const ArenaRef ref = area_->queue.exchange({});
+                        static_cast<void>(arena().take(ref));
+                        arena().free(ref);
+                      }),
+               "lost in transit");
 }
 
 /// Claims a chunk, and says whose it is afterwards: as a queue of free indices would.

@@ -1,24 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Rows of BEHAVIOUR: HE1, HE3, HE4 (arena), over threads, forked children, and processes that met
-// by name; and what becomes of a chunk that is handed over. HE2 is in chunk_arena_test.cc, HE5 in
-// tests/ipc/arena_test.cc.
+// Rows of BEHAVIOUR: HE1, HE2, HE3, HE4 (arena), over threads, forked children, and processes that
+// met by name; and what becomes of a chunk that is handed over. HE5 is in tests/ipc/arena_test.cc.
 
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
+#include <ctime>
 #include <random>
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <vector>
 
+#include "sluice/lockfree/arena_layout.h"
 #include "sluice/lockfree/chunk_arena.h"
 #include "sluice/sync/participant.h"
 #include "sluice/sync/status.h"
@@ -100,6 +104,69 @@ TYPED_TEST(ArenaBehaviour, HE1_FourAtRandomKeepTheBooks) {
   const ArenaReport report = arena_in(*this->stage_).report();
   EXPECT_EQ(report.free, kChunks);
   EXPECT_TRUE(report.sizes_intact);
+}
+
+/// What the signal handler below works on, in the thread that it interrupts.
+thread_local ChunkArena* interrupted = nullptr;
+thread_local int handled = 0;
+
+void allocate_and_free_in_a_handler(int /*signal*/) {
+  ArenaRef ref;
+  if (interrupted == nullptr) return;
+  if (interrupted->try_allocate(64, ref) == Status::ok) interrupted->free(ref);
+  ++handled;
+}
+
+/// Interrupts the calling thread five thousand times a second.
+class Interruptions {
+ public:
+  Interruptions() {
+    sigevent event = {};
+    event.sigev_notify = SIGEV_THREAD_ID;
+    event.sigev_signo = SIGALRM;
+    event._sigev_un._tid = gettid();
+    if (timer_create(CLOCK_MONOTONIC, &event, &timer_) != 0) {
+      throw std::system_error(errno, std::system_category(), "timer_create");
+    }
+    const itimerspec often = {.it_interval = {.tv_sec = 0, .tv_nsec = 200'000},
+                              .it_value = {.tv_sec = 0, .tv_nsec = 200'000}};
+    timer_settime(timer_, 0, &often, nullptr);
+  }
+  ~Interruptions() { timer_delete(timer_); }
+  Interruptions(const Interruptions&) = delete;
+  Interruptions& operator=(const Interruptions&) = delete;
+
+ private:
+  timer_t timer_ = {};
+};
+
+/// Until it was interrupted 200 times.
+void allocate_and_free_while_interrupted(Room& room) {
+  ChunkArena arena = arena_in(room);
+  arena.free(arena.allocate(1));  // has attached
+  handled = 0;
+  interrupted = &arena;
+  {
+    const Interruptions interruptions;
+    while (handled < 200) {
+      const ArenaRef first = arena.allocate(64), second = arena.allocate(64);
+      EXPECT_NE(first.index, second.index);
+      arena.free(first);
+      arena.free(second);
+    }
+  }
+  interrupted = nullptr;
+}
+
+TYPED_TEST(ArenaBehaviour, HE2_ACallInsideACallDoesNotBlock) {
+  struct sigaction old = {}, act = {};
+  act.sa_handler = allocate_and_free_in_a_handler;
+  ASSERT_EQ(sigaction(SIGALRM, &act, &old), 0);
+  this->stage_.start(allocate_and_free_while_interrupted);
+  allocate_and_free_while_interrupted(*this->stage_);
+  this->stage_.finish();
+  sigaction(SIGALRM, &old, nullptr);
+  EXPECT_EQ(arena_in(*this->stage_).report().free, kChunks);
 }
 
 TYPED_TEST(ArenaBehaviour, HE3_WhatIsAllocatedBeforeIsSharedAndAfterwardsNothingOverlaps) {
@@ -211,6 +278,47 @@ TYPED_TEST(ArenaDeath, HE4_WhatTheDeadSentIsDeliveredOrReclaimed) {
   EXPECT_TRUE(is_filled(arena, this->stage_->mail, std::byte{0x7e}));
   arena.free(this->stage_->mail);
   EXPECT_EQ(arena.reclaim_in_transit(), 1U);
+  EXPECT_EQ(arena.report().free, kChunks);
+}
+
+TYPED_TEST(ArenaDeath, HE4_WhatTheDeadHadTakenIsDeliveredAgain) {
+  ChunkArena arena = arena_in(*this->stage_);
+  const ArenaRef ref = arena.allocate(64);
+  fill(arena, ref, std::byte{0x1d});
+  arena.send(ref);
+  this->stage_->mail = ref;  // and there it stays: the taker looks, but does not drop it
+  const int party = this->stage_.start([](Room& room) {
+    EXPECT_EQ(arena_in(room).take(room.mail), Status::ok);
+    ++room.ready;
+    wait_for(room.ready, -1);
+  });
+  wait_for(this->stage_->ready, 1);
+  EXPECT_EQ(arena.take(ref), Status::stale) << "it is the other's, who lives";
+  this->stage_.kill(party);
+  EXPECT_EQ(arena.take(ref), Status::ok);
+  EXPECT_TRUE(is_filled(arena, ref, std::byte{0x1d}));
+  EXPECT_EQ(arena.reclaim_in_transit(), 0U) << "nothing was lost";
+  arena.free(ref);
+  EXPECT_EQ(arena.report().free, kChunks);
+}
+
+TYPED_TEST(ArenaDeath, HE4_WhatTheDeadSentIsKeptWhileItIsReferredTo) {
+  const int party = this->stage_.start([](Room& room) {
+    ChunkArena arena = arena_in(room);
+    arena.send(arena.allocate(64));  // dies before it has told anybody
+    const ArenaRef ref = arena.allocate(64);
+    arena.send(ref);
+    room.mail = ref;
+    ++room.ready;
+    wait_for(room.ready, -1);
+  });
+  wait_for(this->stage_->ready, 1);
+  this->stage_.kill(party);
+  ChunkArena arena = arena_in(*this->stage_);
+  const ArenaRef mail = this->stage_->mail;
+  EXPECT_EQ(arena.reclaim_in_transit([=](ArenaRef ref) { return ref == mail; }), 1U);
+  EXPECT_EQ(arena.take(mail), Status::ok);
+  arena.free(mail);
   EXPECT_EQ(arena.report().free, kChunks);
 }
 

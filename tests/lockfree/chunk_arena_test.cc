@@ -6,11 +6,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/time.h>
 
 #include <algorithm>
-#include <atomic>
-#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -23,6 +20,7 @@
 #include <system_error>
 #include <vector>
 
+#include "sluice/lockfree/arena_layout.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/participant.h"
 #include "sluice/sync/status.h"
@@ -31,6 +29,7 @@
 namespace sluice::tests {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using Classes = std::vector<ArenaClass>;
 
@@ -44,6 +43,17 @@ struct Formatted {
   }
   Memory memory;
 };
+
+/// What is said by a call that throws `Exception`.
+template <class Exception, class Fn>
+std::string refusal(Fn fn) {
+  try {
+    fn();
+  } catch (const Exception& e) {
+    return e.what();
+  }
+  return "nothing was thrown";
+}
 
 std::vector<ArenaRef> allocate_all(ChunkArena& arena, std::size_t bytes) {
   std::vector<ArenaRef> refs;
@@ -114,37 +124,6 @@ TEST(ChunkArena, HE1_ARandomRunKeepsItsBooks) {
   EXPECT_TRUE(report.sizes_intact);
 }
 
-/// What the signal handler below works on.
-ChunkArena* interrupted = nullptr;
-std::atomic<int> handled = 0;
-
-TEST(ChunkArena, HE2_ACallInsideACallDoesNotBlock) {
-  const Formatted formatted({{64, 4}});
-  ChunkArena arena(formatted.memory);
-  interrupted = &arena;
-  arena.free(arena.allocate(1));  // has attached
-  struct sigaction old = {}, act = {};
-  act.sa_handler = [](int) {
-    ArenaRef ref;
-    if (interrupted->try_allocate(64, ref) == Status::ok) interrupted->free(ref);
-    ++handled;
-  };
-  ASSERT_EQ(sigaction(SIGALRM, &act, &old), 0);
-  const itimerval often = {.it_interval = {.tv_sec = 0, .tv_usec = 200},
-                           .it_value = {.tv_sec = 0, .tv_usec = 200}};
-  ASSERT_EQ(setitimer(ITIMER_REAL, &often, nullptr), 0);
-  while (handled < 200) {
-    const ArenaRef first = arena.allocate(64), second = arena.allocate(64);
-    EXPECT_NE(first.index, second.index);
-    arena.free(first);
-    arena.free(second);
-  }
-  const itimerval never = {};
-  setitimer(ITIMER_REAL, &never, nullptr);
-  sigaction(SIGALRM, &old, nullptr);
-  EXPECT_EQ(arena.report().free, 4U);
-}
-
 TEST(ChunkArena, SaysWhenItCannotGiveAny) {
   const Formatted formatted(kTwo);
   ChunkArena arena(formatted.memory);
@@ -154,7 +133,10 @@ TEST(ChunkArena, SaysWhenItCannotGiveAny) {
   EXPECT_EQ(arena.try_allocate(65, ref), Status::full);
   EXPECT_EQ(ref, ArenaRef{});
   EXPECT_EQ(arena.try_allocate(0, ref), Status::ok) << "there are small ones";
-  EXPECT_THROW(arena.allocate(65), Error);
+  EXPECT_THAT(refusal<Error>([&] { arena.allocate(65); }),
+              AllOf(HasSubstr("allocate 65 bytes"), HasSubstr("13 chunks: 9 free, 4 owned")));
+  EXPECT_THAT(refusal<Error>([&] { arena.allocate(1025); }),
+              AllOf(HasSubstr("allocate 1025 bytes"), HasSubstr("at most 1024 bytes")));
 }
 
 TEST(ChunkArena, WhatWasFreedLastIsAllocatedNext) {
@@ -184,20 +166,38 @@ TEST(ChunkArena, AReferenceIsOfOneLife) {
 TEST(ChunkArena, MisuseIsRefusedAndChangesNothing) {
   const Formatted formatted({{64, 2}});
   ChunkArena arena(formatted.memory);
+  const auto refused = [&](ArenaRef ref) {
+    return refusal<std::logic_error>([&] { arena.free(ref); });
+  };
   const ArenaRef gone = arena.allocate(1);
   arena.free(gone);
-  EXPECT_THROW(arena.free(gone), std::logic_error) << "twice";
+  EXPECT_THAT(refused(gone), AllOf(HasSubstr("free: chunk"), HasSubstr("it is free"))) << "twice";
   EXPECT_THROW(arena.send(gone), std::logic_error);
   EXPECT_THROW(arena.give(gone, participant::self()), std::logic_error);
-  EXPECT_THROW(arena.free({}), std::logic_error);
-  EXPECT_THROW(arena.free({.index = 2, .generation = 1}), std::logic_error);
+  EXPECT_THAT(refused({}), HasSubstr("there is no such chunk"));
+  EXPECT_THAT(refused({.index = 2, .generation = 1}), HasSubstr("chunk 2 of 2"));
   const ArenaRef mine = arena.allocate(1);
-  EXPECT_THROW(arena.give(mine, participant::kNobody), std::logic_error);
+  EXPECT_EQ(mine.index, gone.index);
+  EXPECT_THAT(refused(gone), HasSubstr("it was freed since: this is its life 2, not 1"));
+  EXPECT_THAT(refusal<std::logic_error>([&] { arena.give(mine, participant::kNobody); }),
+              HasSubstr("nobody"));
   EXPECT_THROW(arena.free({.index = mine.index, .generation = mine.generation + (1U << 30)}),
                std::logic_error);
+  EXPECT_TRUE(arena.is_mine(mine));
   arena.send(mine);
-  EXPECT_THROW(arena.free(mine), std::logic_error) << "it is nobody's now";
+  EXPECT_THAT(refused(mine), HasSubstr("it is in transit, sent by participant"));
   EXPECT_EQ(arena.report().in_transit, 1U);
+}
+
+TEST(ChunkArena, AnothersChunkIsNotFreed) {
+  Formatted formatted({{64, 2}});
+  ChunkArena arena(formatted.memory);
+  const ArenaRef ref = arena.allocate(1);
+  arena.give(ref, 4'000'000'000);
+  EXPECT_THAT(refusal<std::logic_error>([&] { arena.free(ref); }),
+              HasSubstr("it is participant 4000000000's"));
+  formatted.memory.poke(kWords + 8 * ref.index, std::uint64_t{1} << 34 | std::uint64_t{3} << 32);
+  EXPECT_THAT(refusal<std::logic_error>([&] { arena.free(ref); }), HasSubstr("damaged"));
 }
 
 TEST(ChunkArena, WhatIsInTransitIsTakenOnce) {
@@ -213,6 +213,41 @@ TEST(ChunkArena, WhatIsInTransitIsTakenOnce) {
   EXPECT_TRUE(arena.is_mine(ref));
   EXPECT_EQ(arena.take({}), Status::corrupt);
   arena.free(ref);
+}
+
+TEST(ChunkArena, WhatADeadProcessHadIsTakenByWhoHasTheReference) {
+  const Formatted formatted({{64, 2}});
+  ChunkArena arena(formatted.memory);
+  const ArenaRef ref = arena.allocate(1);
+  arena.give(ref, 4'000'000'000);  // who never was is dead
+  EXPECT_EQ(arena.take({.index = ref.index, .generation = ref.generation + 1}), Status::stale);
+  EXPECT_EQ(arena.take(ref), Status::ok);
+  EXPECT_EQ(arena.take(ref), Status::stale) << "it is mine already";
+  EXPECT_TRUE(arena.is_mine(ref));
+}
+
+TEST(ChunkArena, OnlyWhatNobodyRefersToIsReclaimed) {
+  Formatted formatted({{64, 4}});
+  ChunkArena arena(formatted.memory);
+  std::vector<ArenaRef> refs = allocate_all(arena, 1);
+  std::sort(refs.begin(), refs.end(), [](auto a, auto b) { return a.index < b.index; });
+  arena.send(refs[0]);  // by one who lives
+  for (std::size_t i = 1; i < 3; ++i) {
+    formatted.memory.poke(kWords + 8 * i, std::uint64_t{1} << 34 | std::uint64_t{2} << 32 |
+                                              4'000'000'000);  // by dead ones
+  }
+  EXPECT_EQ(arena.report().in_transit_of_dead, 2U);
+  std::vector<ArenaRef> asked;
+  EXPECT_EQ(arena.reclaim_in_transit([&](ArenaRef ref) {
+    asked.push_back(ref);
+    return ref == refs[1];
+  }),
+            1U);
+  EXPECT_EQ(asked, (std::vector<ArenaRef>{refs[1], refs[2]}));
+  EXPECT_EQ(arena.take(refs[1]), Status::ok) << "it was in a queue";
+  EXPECT_EQ(arena.take(refs[2]), Status::stale);
+  EXPECT_EQ(arena.take(refs[0]), Status::ok);
+  EXPECT_EQ(arena.report().free, 1U);
 }
 
 TEST(ChunkArena, SizesThatAreRefused) {
@@ -258,7 +293,11 @@ TEST(ChunkArena, HostileBytesDuringUseStayWhereTheyAre) {
     const std::span<std::byte> bytes = arena.bytes(any);
     std::fill(bytes.begin(), bytes.end(), std::byte{1});  // Memory has a fence
     static_cast<void>(arena.take(any));
+    if (arena.is_mine(any) && random() % 2 == 0) arena.send(any);
     if (arena.is_mine(any)) arena.free(any);
+    if (i % 64 == 0) {
+      arena.reclaim_in_transit([&](ArenaRef ref) { return ref.index >= 13 || random() % 2 == 0; });
+    }
   }
   const ArenaReport report = arena.report();
   EXPECT_EQ(report.free + report.owned + report.owned_by_dead + report.in_transit + report.damaged,
@@ -297,6 +336,9 @@ TEST(ChunkArena, OfAnotherRegistryNothingIsTakenOver) {
   EXPECT_EQ(arena.try_allocate(1, other), Status::foreign_registry);
   EXPECT_EQ(arena.take(ref), Status::foreign_registry);
   EXPECT_EQ(arena.reclaim_in_transit(), 0U);
+  EXPECT_FALSE(arena.is_mine(ref)) << "the tag in its word is somebody else's there";
+  EXPECT_THROW(arena.free(ref), Error);
+  EXPECT_THROW(arena.allocate(1), Error);
   arena.reset();
   EXPECT_FALSE(arena.is_mine(ref));
   EXPECT_EQ(allocate_all(arena, 1).size(), 2U);

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 
+#include "sluice/lockfree/arena_layout.h"
 #include "sluice/lockfree/chunk_arena.h"
 #include "sluice/sync/participant.h"
 #include "sluice/sync/status.h"
@@ -199,6 +200,42 @@ Scenario inheriting(Room<Env>& room) {
   return scenario;
 }
 
+/// One who may die, and another, take what was sent, use it, and only then drop the reference,
+/// which lies in a queue of one; the other comes once more after a death. Delivered to somebody who
+/// lived to use it, or still there.
+template <class Env>
+Scenario taking_again(Room<Env>& room) {
+  Scenario scenario{.name = "one takes and dies, another takes it again"};
+  scenario.setup = [&room] {
+    begin(room, 1);
+    ArenaRef ref;
+    require(room.arena().try_allocate(64, ref) == Status::ok, "all is free");
+    room.arena().send(ref);
+    room.mail.raw = (std::uint64_t{ref.generation} << 32 | ref.index) + 1;
+  };
+  const auto take_and_drop = [&room] {
+    // Acquire: pairs with the release below; what is looked at here must not be older.
+    const std::uint64_t mail = ScheduledEnv::load(room.mail, Order::acquire);
+    if (mail == 0) return;
+    const ArenaRef ref = {.index = static_cast<std::uint32_t>(mail - 1),
+                          .generation = static_cast<std::uint32_t>((mail - 1) >> 32)};
+    if (room.arena().take(ref) != Status::ok) return;
+    room.contents[0] = 43;
+    ScheduledEnv::fetch_add(room.taken, 1U, Order::relaxed);  // relaxed: a count
+    // Release: whoever finds none finds it taken.
+    ScheduledEnv::store(room.mail, std::uint64_t{0}, Order::release);
+    room.arena().free(ref);
+  };
+  scenario.threads = {{take_and_drop, true}, {take_and_drop}};
+  scenario.check = [&room](const ScheduleEnd& end) -> std::string {
+    if (room.mail.raw != 0 && !end.died[0]) return "the living left it there";
+    if (room.mail.raw == 0 && room.taken.raw == 0) return "dropped, and taken by nobody";
+    return room.taken.raw <= (end.died[0] ? 2U : 1U) ? "" : "taken twice";
+  };
+  scenario.names = {{"room", room}};
+  return scenario;
+}
+
 class ArenaScheduled : public Scheduled {
  protected:
   Room<ScheduledEnv> room_;
@@ -223,6 +260,15 @@ TEST_F(ArenaScheduled, WhatIsSentArrivesOnce) {
 
 TEST_F(ArenaScheduled, AfterADeathAnotherGetsTheChunk) {
   expect_holds_within_bounds(inheriting(room_), {.preemptions = 3, .deaths = 1});
+}
+
+TEST_F(ArenaScheduled, WhatTheDeadTookIsTakenAgain) {
+  expect_holds_within_bounds(taking_again(room_), {.preemptions = 3, .deaths = 1});
+}
+
+TEST_F(ArenaMutant, ThatTakesAgainWhatALivingProcessTookIsFound) {
+  Room<HastyEnv> room;
+  expect_found(taking_again(room), {.strategy = Strategy::exhaustive}, "");
 }
 
 TEST_F(ArenaMutant, ThatClaimsInTwoStepsIsFound) {
