@@ -54,6 +54,7 @@ namespace sluice {
 
 class Arena {
  public:
+  static constexpr std::string_view kKindName = "arena";
   static constexpr std::uint32_t kVersion = 1;
   using Classes = std::vector<ArenaClass>;
 
@@ -111,7 +112,7 @@ class Arena {
   }
 
  private:
-  static constexpr SegmentKind kKind{.name = "arena", .version = kVersion, .fingerprint = 0};
+  static constexpr SegmentKind kKind{.name = kKindName, .version = kVersion, .fingerprint = 0};
 
   static Segment::Format format(const Classes& classes) {
     return [&classes](std::span<std::byte> object) { ChunkArena::format(object, classes); };

@@ -8,15 +8,15 @@
 //   using Numbers = boost::interprocess::vector<int, BoostAllocator<int>>;
 //
 //   auto segment = BoostSegment::open_or_create("numbers", 1 << 20);       // in any process
-//   segment.with_lock([](auto& access) {
-//     Numbers& all = access.template find_or_construct<Numbers>("all", access.template
-//     allocator<int>()); all.push_back(42);
+//   segment.with_lock([](BoostSegment::Access& access) {
+//     auto& all = access.find_or_construct<Numbers>("all", access.allocator<int>());
+//     all.push_back(42);
 //   });
 //
-// In memory: behind the stamp of ipc/segment.h (kind "boost", version 1): the lock's line of 64
-// bytes, then Boost's managed memory (its segment manager, then blocks), a format of Boost's that
-// holds offsets only, so that each process may map it elsewhere. It has no lock of Boost's in it.
-// Processes must have the same version of Boost: the fingerprint has it.
+// In memory: behind the stamp of ipc/segment.h (kind "boost", version 1): a line of 64 bytes with
+// the lock (ipc/boost_layout.h), then Boost's managed memory (its segment manager, then blocks), a
+// format of Boost's that holds offsets only, so that each process may map it elsewhere. It has no
+// lock of Boost's in it. Processes must have the same version of Boost: the fingerprint has it.
 //
 // Units: bytes, Boost's own bookkeeping included. Errors: making and finding one throw Error as
 // ipc/segment.h says. lock() and with_lock() throw OwnerDied, or Error with foreign_registry,
@@ -40,6 +40,7 @@
 #ifndef SLUICE_IPC_BOOST_INTERPROCESS_H_
 #define SLUICE_IPC_BOOST_INTERPROCESS_H_
 
+#include <atomic>
 #include <boost/interprocess/allocators/allocator.hpp>
 #include <boost/interprocess/creation_tags.hpp>
 #include <boost/interprocess/exceptions.hpp>
@@ -62,16 +63,17 @@
 #include <system_error>
 #include <utility>
 
+#include "sluice/ipc/boost_layout.h"
 #include "sluice/ipc/fingerprint.h"
 #include "sluice/ipc/segment.h"
 #include "sluice/ipc/segment_options.h"
 #include "sluice/ipc/stamp.h"
 #include "sluice/sync/deadline.h"
+#include "sluice/sync/env.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/mutex.h"
 #include "sluice/sync/owner_died.h"
 #include "sluice/sync/participant.h"
-#include "sluice/sync/platform.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
 #include "sluice/sync/word.h"
@@ -91,7 +93,7 @@ class BoostSegment {
   struct State;
 
  public:
-  static constexpr std::uint32_t kVersion = 1;
+  static constexpr std::uint32_t kVersion = internal::kBoostVersion;
 
   class Access;
 
@@ -161,10 +163,7 @@ class BoostSegment {
   }
 
  private:
-  struct Control {
-    alignas(kCacheLine) Mutex mutex;
-  };
-  static_assert(internal::Mappable<Control> && sizeof(Control) == kCacheLine);
+  using Control = internal::BoostControl;
 
   /// Where it lies does not change when the handle is moved.
   struct State {
@@ -181,7 +180,7 @@ class BoostSegment {
     static const std::string type = "boost.interprocess " + std::to_string(BOOST_VERSION / 100000) +
                                     '.' + std::to_string(BOOST_VERSION / 100 % 1000);
     return {
-        .name = "boost",
+        .name = internal::kBoostKind,
         .version = kVersion,
         .fingerprint = Fnv1a().add(type).add_number(sizeof(BoostMemory::segment_manager)).value(),
         .type = type};
@@ -202,9 +201,18 @@ class BoostSegment {
     return sizeof(Control) + bytes;
   }
 
-  static void format(std::span<std::byte> object) { make_empty(object.subspan(sizeof(Control))); }
-  static void make_empty(std::span<std::byte> bytes) {
+  static void format(std::span<std::byte> object) {
+    const std::size_t free = make_empty(object.subspan(sizeof(Control)));
+    note_free_bytes(*internal::attach_object<Control>(object), free);
+  }
+  /// Returns how many bytes are free then.
+  static std::size_t make_empty(std::span<std::byte> bytes) {
     const BoostMemory memory(boost::interprocess::create_only, bytes.data(), bytes.size());
+    return memory.get_free_memory();
+  }
+  static void note_free_bytes(Control& control, std::size_t free) noexcept {
+    // Relaxed: for people.
+    internal::RealEnv::store(control.free_bytes, std::uint64_t{free}, std::memory_order_relaxed);
   }
 
   static std::unique_ptr<State> attach(Segment segment) {
@@ -240,7 +248,9 @@ class [[nodiscard]] BoostSegment::Access {
   Access(const Access&) = delete;
   Access& operator=(const Access&) = delete;
   ~Access() {
-    if (state_ != nullptr && state_->control->mutex.is_owned()) state_->control->mutex.unlock();
+    if (state_ == nullptr || !state_->control->mutex.is_owned()) return;
+    note_free_bytes(*state_->control, free_bytes());
+    state_->control->mutex.unlock();
   }
 
   [[nodiscard]] BoostMemory& memory() const noexcept { return state_->memory; }
@@ -274,7 +284,7 @@ class [[nodiscard]] BoostSegment::Access {
   /// Drops everything that is in the memory, without looking at it: no destructor runs.
   void clear() { make_empty(managed(state_->segment)); }
 
-  [[nodiscard]] std::size_t free_bytes() const { return memory().get_free_memory(); }
+  [[nodiscard]] std::size_t free_bytes() const noexcept { return memory().get_free_memory(); }
 
  private:
   friend class BoostSegment;

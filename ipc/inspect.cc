@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cctype>
 #include <cerrno>
 #include <ctime>
 #include <filesystem>
@@ -18,6 +17,9 @@
 #include <span>
 #include <sstream>
 
+#include "sluice/ipc/arena.h"
+#include "sluice/ipc/boost_layout.h"
+#include "sluice/ipc/inspect_kinds.h"
 #include "sluice/ipc/pipe_layout.h"
 #include "sluice/ipc/segment.h"
 #include "sluice/lockfree/byte_ring.h"
@@ -34,52 +36,21 @@ namespace sluice {
 namespace {
 
 using internal::EndWord;
+using internal::ObjectCopy;
 using internal::PipeControl;
 using internal::PipeSide;
+using internal::printable;
 
 constexpr std::string_view kObjectPrefix = "obj-";
-/// Larger objects are not copied: their counters are described, their messages are not looked at.
-constexpr std::uint64_t kCopyUpTo = std::uint64_t{16} << 20;
 /// How often the counters of a busy object are read until they fit each other.
 constexpr int kMostReads = 3;
 constexpr std::size_t kPipeHead = internal::kPipeRingOffset + 3 * kNoSharing;
-
-std::string printable(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(), [](unsigned char c) { return std::isprint(c) == 0; }, '?');
-  return text;
-}
 
 std::string hex(std::uint64_t number) {
   std::ostringstream out;
   out << "0x" << std::hex << number;
   return out.str();
 }
-
-/// A private copy of the first bytes of an object, aligned as the original.
-class Copy {
- public:
-  /// Empty if the file does not hold `size` bytes of object.
-  static std::optional<Copy> read(int fd, std::size_t size) {
-    Copy copy(size);
-    if (!internal::read_at(fd, copy.bytes().data(), size, kObjectOffset)) return std::nullopt;
-    return copy;
-  }
-
-  [[nodiscard]] std::span<std::byte> bytes() {
-    return std::as_writable_bytes(std::span(lines_)).first(size_);
-  }
-
- private:
-  struct alignas(kNoSharing) Line {
-    std::array<std::byte, kNoSharing> bytes;
-  };
-
-  explicit Copy(std::size_t size) : lines_((size + sizeof(Line) - 1) / sizeof(Line)), size_(size) {}
-
-  std::vector<Line> lines_;
-  std::size_t size_;
-};
 
 /// A pipe's words as they were at one time.
 struct PipeSnapshot {
@@ -89,7 +60,7 @@ struct PipeSnapshot {
 };
 
 std::optional<PipeSnapshot> read_pipe(int fd) {
-  std::optional<Copy> copy = Copy::read(fd, kPipeHead);
+  std::optional<ObjectCopy> copy = ObjectCopy::read(fd, kPipeHead);
   if (!copy) return std::nullopt;
   const auto* const control = internal::attach_object<PipeControl>(copy->bytes());
   const auto ring = ByteRing::counters(copy->bytes().subspan(internal::kPipeRingOffset));
@@ -151,8 +122,8 @@ bool same_positions(const ByteRing::Counters& a, const ByteRing::Counters& b) {
 /// The messages, if the pipe rested while it was copied.
 std::optional<Messages> messages_of(int fd, const ByteRing::Counters& before) {
   const std::size_t size = internal::kPipeRingOffset + ByteRing::bytes_for(before.capacity);
-  if (size > kCopyUpTo) return std::nullopt;
-  std::optional<Copy> copy = Copy::read(fd, size);
+  if (size > internal::kCopyUpTo) return std::nullopt;
+  std::optional<ObjectCopy> copy = ObjectCopy::read(fd, size);
   const std::optional<PipeSnapshot> after = read_pipe(fd);
   if (!copy || !after || !same_positions(before, after->ring)) return std::nullopt;
   const std::span<std::byte> ring = copy->bytes().subspan(internal::kPipeRingOffset);
@@ -169,15 +140,7 @@ OwnerInfo owner_of(Domain& domain, const ObjectInfo& object, PipeSide side, EndW
   owner.role = side == PipeSide::receiver ? "receiver" : "sender";
   owner.state = word.is_valid() ? kStates[static_cast<std::size_t>(word.state)] : "corrupt";
   owner.tag = word.tag;
-  if (object.stamp->incarnation != domain.incarnation() || word.tag == participant::kNobody) {
-    return owner;  // tags of another registry mean other processes
-  }
-  owner.liveness = participant::probe(domain, word.tag);
-  if (const auto record = participant::describe(domain, word.tag)) {
-    owner.pid = record->pid;
-    owner.process = printable(record->name);
-    owner.left = record->left;
-  }
+  internal::identify(domain, object, owner);
   return owner;
 }
 
@@ -243,14 +206,27 @@ void describe_pipe(Domain& domain, int fd, ObjectInfo& object) {
   }
 }
 
+/// A kind that this version knows.
+struct KnownKind {
+  std::string_view name;
+  std::uint32_t version;
+  void (*describe)(Domain& domain, int fd, ObjectInfo& object);
+};
+
+constexpr std::array<KnownKind, 3> kKnownKinds = {{
+    {internal::kPipeKind.name, internal::kPipeKind.version, describe_pipe},
+    {Arena::kKindName, Arena::kVersion, internal::describe_arena},
+    {internal::kBoostKind, internal::kBoostVersion, internal::describe_boost},
+}};
+
 void describe_kind(Domain& domain, int fd, ObjectInfo& object) {
-  if (!object.stamp || object.kind() != internal::kPipeKind.name) return;
-  if (object.stamp->kind_version != internal::kPipeKind.version) {
+  if (!object.stamp) return;
+  for (const KnownKind& kind : kKnownKinds) {
+    if (object.kind() != kind.name) continue;
+    if (object.stamp->kind_version == kind.version) return kind.describe(domain, fd, object);
     object.faults.push_back("layout version " + std::to_string(object.stamp->kind_version) +
-                            ", this program reads " + std::to_string(internal::kPipeKind.version));
-    return;
+                            ", this program reads " + std::to_string(kind.version));
   }
-  describe_pipe(domain, fd, object);
 }
 
 Usage usage_of(int fd, const struct stat& s) {

@@ -11,14 +11,16 @@
 //
 // In memory: nothing is mapped and nothing is written. Bytes are copied to private memory with
 // pread(2), so that a peer that truncates the file or goes on writing can't hurt; what they mean is
-// in ipc/stamp.h, ipc/pipe_layout.h and lockfree/byte_ring.h.
+// in ipc/stamp.h, ipc/pipe_layout.h and lockfree/byte_ring.h, lockfree/arena_layout.h, and
+// ipc/boost_layout.h.
 //
 // Units: bytes, messages; counters say which.
 //
 // Errors: Error if there is no such object or domain, or it can't be read. Whatever is wrong with
 // an object itself is told in ObjectInfo::faults, and the rest of it is described as far as it
 // goes: not a file, not a segment, truncated, damaged, of another registry or version, impossible
-// counters, messages that no sender wrote.
+// counters, messages that no sender wrote, chunks that no process can own, containers whose writer
+// died.
 //
 // Threads and processes: all calls may overlap with anything. The caller does not become a
 // participant and takes no lock: whether an object is used, and who lives, is asked of the kernel.
@@ -54,8 +56,8 @@ enum class Usage : std::uint8_t {
 
 /// One part of an object that belongs to one participant.
 struct OwnerInfo {
-  std::string role;   ///< "receiver", "sender"
-  std::string state;  ///< "vacant", "offered", "open", "closed", or "corrupt"
+  std::string role;   ///< "receiver", "sender", "chunks", "lock"
+  std::string state;  ///< "vacant", "offered", "open", "closed", "corrupt"; "3, 1 sent"; "held"
   Tag tag = participant::kNobody;
   Liveness liveness = Liveness::unknown;  ///< unknown too if the object is of another registry
   /// What the registry noted when the participant came; 0 and empty if it is forgotten by now.
@@ -67,7 +69,7 @@ struct OwnerInfo {
 struct CounterInfo {
   std::string name;  ///< "capacity", "messages in", ...
   std::uint64_t value;
-  std::string unit;  ///< "bytes", "messages"
+  std::string unit;  ///< "bytes", "messages", "chunks"
 };
 
 /// One object, in as much detail as was asked for. Texts are printable whatever the bytes were.
