@@ -223,9 +223,12 @@ void describe_kind(Domain& domain, int fd, ObjectInfo& object) {
   if (!object.stamp) return;
   for (const KnownKind& kind : kKnownKinds) {
     if (object.kind() != kind.name) continue;
-    if (object.stamp->kind_version == kind.version) return kind.describe(domain, fd, object);
-    object.faults.push_back("layout version " + std::to_string(object.stamp->kind_version) +
-                            ", this program reads " + std::to_string(kind.version));
+    if (object.stamp->kind_version == kind.version) {
+      kind.describe(domain, fd, object);
+    } else {
+      object.faults.push_back("layout version " + std::to_string(object.stamp->kind_version) +
+                              ", this program reads " + std::to_string(kind.version));
+    }
   }
 }
 

@@ -99,20 +99,21 @@ void describe_class(std::uint32_t chunk_bytes, const ArenaReport& report, Object
 void describe_chunks(Domain& domain, const ArenaLayout& layout,
                      std::span<const Word<std::uint64_t>> words, ObjectInfo& object) {
   Owners owners(domain, object);
-  std::size_t in_transit = 0, of_dead = 0, damaged = 0;
+  ArenaReport all;
   for (std::size_t c = 0; c < layout.classes; ++c) {
     const ArenaReport report =
         count_class(words.subspan(layout.first[c], layout.chunks_in(c)), owners);
     describe_class(layout.chunk_bytes[c], report, object);
-    in_transit += report.in_transit;
-    of_dead += report.in_transit_of_dead;
-    damaged += report.damaged;
+    all.in_transit += report.in_transit;
+    all.in_transit_of_dead += report.in_transit_of_dead;
+    all.damaged += report.damaged;
   }
-  object.counters.push_back({"in transit", in_transit, "chunks"});
-  object.counters.push_back({"in transit, from the dead", of_dead, "chunks"});
+  object.counters.push_back({"in transit", all.in_transit, "chunks"});
+  object.counters.push_back({"in transit, from the dead", all.in_transit_of_dead, "chunks"});
   owners.describe(object);
-  if (damaged != 0) {
-    object.faults.push_back(std::to_string(damaged) + " chunks with words that no process writes");
+  if (all.damaged != 0) {
+    object.faults.push_back(std::to_string(all.damaged) +
+                            " chunks with words that no process writes");
   }
 }
 

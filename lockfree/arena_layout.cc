@@ -69,7 +69,8 @@ std::optional<ArenaLayout> ArenaLayout::of(std::span<const ArenaClass> classes) 
     if (c.chunk_bytes == 0 || c.chunk_bytes > kMostBytes || c.count == 0) return std::nullopt;
     layout.chunk_bytes[i] = static_cast<std::uint32_t>(in_lines(std::uint64_t{c.chunk_bytes}));
     if (i != 0 && layout.chunk_bytes[i] <= layout.chunk_bytes[i - 1]) return std::nullopt;
-    if ((chunks += c.count) > kMostChunks) return std::nullopt;
+    chunks += c.count;
+    if (chunks > kMostChunks) return std::nullopt;
     layout.first[i + 1] = static_cast<std::uint32_t>(chunks);
   }
   layout.offset[0] = in_lines(kWords + chunks * sizeof(std::uint64_t));

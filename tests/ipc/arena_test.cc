@@ -13,6 +13,7 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -28,6 +29,7 @@
 #include "sluice/sync/error.h"
 #include "sluice/sync/status.h"
 #include "sluice/tests/support/child_party.h"
+#include "sluice/tests/support/own_mounts.h"
 
 namespace sluice {
 namespace {
@@ -48,6 +50,23 @@ Error error_of(Fn fn) {
     return e;
   }
   throw std::logic_error("no Error was thrown");
+}
+
+// First of all, before this process has attached to its domain in the host's /dev/shm.
+TEST(ArenaOnASmallHost, HE5_AFullFileSystemIsAnErrorWhenItIsMadeAndNeverASignal) {
+  ChildParty child([] {
+    if (!tests::own_mounts()) return;
+    tests::mount_tmpfs("/dev/shm", "size=256k");
+    const Error error =
+        error_of([] { return Arena::create("too-much", {{.chunk_bytes = 65536, .count = 16}}); });
+    EXPECT_EQ(error.code(), std::errc::no_space_on_device);
+    const auto arena = Arena::create("enough", {{.chunk_bytes = 4096, .count = 8}});
+    for (int i = 0; i < 8; ++i) {
+      const auto bytes = arena->bytes(arena->allocate(4096));
+      std::fill(bytes.begin(), bytes.end(), std::byte{1});
+    }
+  });
+  child.finish();
 }
 
 TEST(Arena, AFrameTravelsWithoutACopyBetweenProcessesThatMetByName) {
@@ -77,6 +96,40 @@ TEST(Arena, AFrameTravelsWithoutACopyBetweenProcessesThatMetByName) {
   }
   consumer.finish();
   EXPECT_EQ(arena->report().free, 12U);
+}
+
+TEST(Arena, HE4_AKilledConsumersFrameIsDeliveredAgain) {
+  const auto arena = Arena::create("again", kClasses);
+  Sender tx = Sender::create("again-refs", 4096);
+  for (int i = 0; i < 2; ++i) {
+    const ArenaRef ref = arena->allocate(1000);
+    arena->bytes(ref)[0] = static_cast<std::byte>(i);
+    arena->send(ref);
+    ASSERT_EQ(tx.send(ref), Status::ok);
+  }
+  // Looks at the reference, takes the chunk, and only then drops the reference.
+  const auto consume = [](bool dies) {
+    const auto mine = Arena::open("again");
+    Receiver rx = Receiver::open("again-refs");
+    for (int i = 0; i < 2; ++i) {
+      auto message = rx.peek();
+      ASSERT_EQ(message.status(), Status::ok);
+      ArenaRef ref;
+      ASSERT_EQ(message.bytes().size(), sizeof ref);
+      std::memcpy(&ref, message.bytes().data(), sizeof ref);
+      ASSERT_EQ(mine->take(ref), Status::ok) << i;
+      EXPECT_EQ(mine->bytes(ref)[0], static_cast<std::byte>(i));
+      if (dies) raise(SIGKILL);
+      message.release();
+      mine->free(ref);
+    }
+  };
+  Process victim([&] { consume(true); });
+  victim.join();
+  EXPECT_EQ(arena->report().owned_by_dead, 1U);
+  ChildParty next([&] { consume(false); });
+  next.finish();
+  EXPECT_EQ(arena->report().free, 12U) << "and nothing had to be reclaimed";
 }
 
 TEST(Arena, NamesAreAsEverywhere) {

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Boost's containers in a segment of ours: between processes that met by name, after deaths, out of
-// memory.
+// memory. Row SC2 of BEHAVIOUR.
 
 #include "sluice/ipc/boost_interprocess.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <boost/interprocess/containers/map.hpp>
 #include <boost/interprocess/containers/string.hpp>
 #include <boost/interprocess/containers/vector.hpp>
@@ -20,7 +23,6 @@
 #include <cstddef>
 #include <cstring>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <span>
 #include <sstream>
@@ -28,6 +30,8 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -40,6 +44,7 @@
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
 #include "sluice/tests/support/child_party.h"
+#include "sluice/tests/support/lock_ways.h"
 
 namespace sluice {
 namespace {
@@ -156,9 +161,81 @@ TEST(BoostSegment, IsTheSameAtAnotherAddress) {
   EXPECT_EQ(one.with_lock(copy_of).back(), 8);
 }
 
-TEST(BoostSegment, OneAtATime) {
-  BoostSegment segment(1 << 16);
-  const auto count = [&] {
+/// Over threads, forked children, and processes that met by name; each party opens the segment
+/// itself, but for the forked, who inherit it.
+template <class Way>
+class BoostBehaviour : public testing::Test {
+ protected:
+  struct Room {
+    std::atomic<int> ready;
+  };
+
+  BoostSegment& segment() { return segment_; }
+
+  /// Starts a party with `body`, and returns its number.
+  int start(std::function<void(BoostSegment&, Room&)> body) {
+    return stage_.start([this, body = std::move(body)](Room& room) {
+      if constexpr (std::is_same_v<Way, tests::ByFork>) {
+        body(segment_, room);
+      } else {
+        auto mine = BoostSegment::open("ways");
+        body(mine, room);
+      }
+    });
+  }
+
+  BoostSegment segment_ = BoostSegment::create("ways", 1 << 16);
+  tests::Stage<Way, Room> stage_;
+};
+TYPED_TEST_SUITE(BoostBehaviour, tests::Ways, tests::WayNames);
+
+/// What a child doubles: numbers of three kinds, a struct, ten doubles and a text.
+struct Foo {
+  int x;
+  double y;
+  long long z;
+};
+using Doubles = boost::interprocess::vector<double, BoostAllocator<double>>;
+
+void make_values(Access& access) {
+  access.find_or_construct<int>("int", 7);
+  access.find_or_construct<double>("double", 1.0 / 3);
+  access.find_or_construct<long long>("long", 1LL << 33);
+  access.find_or_construct<Foo>("foo", Foo{3, 2, 1LL << 33});
+  Doubles& doubles = access.find_or_construct<Doubles>("doubles", access.allocator<double>());
+  for (int i = 0; i < 10; ++i) doubles.push_back(i);
+  access.find_or_construct<Text>("text", "hello", access.allocator<char>());
+}
+
+void double_values(Access& access) {
+  *access.find<int>("int") *= 2;
+  *access.find<double>("double") *= 2;
+  *access.find<long long>("long") *= 2;
+  Foo& foo = *access.find<Foo>("foo");
+  foo = {foo.x * 2, foo.y * 2, foo.z * 2};
+  for (double& d : *access.find<Doubles>("doubles")) d *= 2;
+  Text& text = *access.find<Text>("text");
+  text += text;
+}
+
+TYPED_TEST(BoostBehaviour, SC2_ValuesAreDoubledUnderTheLock) {
+  this->segment().with_lock(make_values);
+  const int other =
+      this->start([](BoostSegment& segment, auto&) { segment.with_lock(double_values); });
+  this->stage_.finish(other);
+  this->segment().with_lock([](Access& access) {
+    EXPECT_EQ(*access.find<int>("int"), 14);
+    EXPECT_DOUBLE_EQ(*access.find<double>("double"), 2.0 / 3);
+    EXPECT_EQ(*access.find<long long>("long"), 1LL << 34);
+    const Foo foo = *access.find<Foo>("foo");
+    EXPECT_EQ(std::tuple(foo.x, foo.y, foo.z), std::tuple(6, 4.0, 1LL << 34));
+    EXPECT_THAT(*access.find<Doubles>("doubles"), ElementsAre(0, 2, 4, 6, 8, 10, 12, 14, 16, 18));
+    EXPECT_EQ(*access.find<Text>("text"), "hellohello");
+  });
+}
+
+TYPED_TEST(BoostBehaviour, OneAtATime) {
+  const auto count = [](BoostSegment& segment) {
     for (int i = 0; i < 2000; ++i) {
       segment.with_lock([](Access& access) {
         ++access.find_or_construct<int>("count", 0);
@@ -166,11 +243,12 @@ TEST(BoostSegment, OneAtATime) {
       });
     }
   };
-  std::vector<std::unique_ptr<ChildParty>> children;
-  for (int i = 0; i < 3; ++i) children.push_back(std::make_unique<ChildParty>(count));
-  count();
-  for (const auto& child : children) child->finish();
-  segment.with_lock([](Access& access) {
+  for (int i = 0; i < 3; ++i) {
+    this->start([count](BoostSegment& segment, auto&) { count(segment); });
+  }
+  count(this->segment());
+  this->stage_.finish();
+  this->segment().with_lock([](Access& access) {
     EXPECT_EQ(*access.find<int>("count"), 8000);
     EXPECT_EQ(numbers_of(access).size(), 8000U);
     EXPECT_TRUE(access.memory().check_sanity());
@@ -196,6 +274,52 @@ TEST(BoostSegment, NamesAreAsEverywhere) {
             std::errc::file_exists);
   EXPECT_TRUE(BoostSegment::remove("one"));
   EXPECT_EQ(made.with_lock(copy_of), std::vector<int>()) << "who has it keeps it";
+}
+
+TYPED_TEST(BoostBehaviour, TheHoldersOwnTimeIsTheOthersTimeout) {
+  const int holder = this->start([](BoostSegment& segment, auto& room) {
+    const Access access = segment.lock();
+    room.ready = 1;
+    while (room.ready == 1) sched_yield();
+  });
+  while (this->stage_->ready == 0) sched_yield();
+  EXPECT_EQ(this->segment().try_lock(), std::nullopt);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(this->segment().try_lock(20ms), std::nullopt);
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, 20ms);
+  this->stage_->ready = 2;
+  this->stage_.finish(holder);
+  EXPECT_NE(this->segment().try_lock(), std::nullopt);
+}
+
+/// Where there are processes to kill.
+template <class Way>
+class BoostDeath : public BoostBehaviour<Way> {};
+using Processes = testing::Types<tests::ByFork, tests::ByName>;
+TYPED_TEST_SUITE(BoostDeath, Processes, tests::WayNames);
+
+TYPED_TEST(BoostDeath, WhoWaitsForAKilledWriterIsRefused) {
+  this->segment().with_lock([](Access& access) { numbers_of(access).assign(3, 1); });
+  const int writer = this->start([](BoostSegment& segment, auto& room) {
+    const auto body = [&](Access& access) {
+      numbers_of(access).push_back(2);
+      room.ready = 1;
+      for (;;) pause();
+    };
+    segment.with_lock(body);
+  });
+  while (this->stage_->ready == 0) sched_yield();
+  const int waiter = this->start([](BoostSegment& segment, auto& room) {
+    room.ready = 2;
+    EXPECT_THROW(segment.with_lock(copy_of), OwnerDied);
+  });
+  while (this->stage_->ready == 1) sched_yield();
+  this->stage_.wait_until_asleep(waiter);
+  this->stage_.kill(writer);
+  this->stage_.finish(waiter);
+  EXPECT_THROW(this->segment().with_lock(copy_of), OwnerDied);
+  this->segment().with_lock([](Access&) {}, [](Access& access) { access.clear(); });
+  EXPECT_EQ(this->segment().with_lock(copy_of), std::vector<int>());
 }
 
 // -------------------------------------------------------------------------------------------------

@@ -524,6 +524,7 @@ struct BoostLike {
 
 TEST_F(InspectTest, ABoostSegment) {
   const BoostLike boost("containers");
+  // Relaxed: it is read by a system call.
   internal::RealEnv::store(boost.control().free_bytes, std::uint64_t{4321},
                            std::memory_order_relaxed);
   ObjectInfo object = describe("containers");
