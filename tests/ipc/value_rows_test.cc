@@ -132,24 +132,43 @@ TYPED_TEST_SUITE(ValueRows, AllWays, WayNames);
 
 constexpr int kTimes = 20'000;
 
+/// The parties that have come, in the upper half, lest one is done before the next begins.
+constexpr std::int64_t kCome = std::int64_t{1} << 32;
+constexpr int kMany = 400'000;
+
 TYPED_TEST(ValueRows, VA4_FourPartiesLoseNoIncrement) {
-  const auto await_all = [](auto& value, auto total) {
-    auto seen = value.load();
-    while (seen != total) ASSERT_EQ(value.wait(seen, seen, 60s), Status::ok);
-  };
   TypeParam::template run<Value<std::int64_t>>(
       [](Value<std::int64_t>& value) {
-        for (int i = 0; i < kTimes; ++i) value.fetch_add(1);
+        value.fetch_add(kCome);
+        while (value.load() / kCome < 4) sched_yield();
+        for (int i = 0; i < kMany; ++i) value.fetch_add(1);
+        value.fetch_add(kCome);
       },
-      [&](Value<std::int64_t>& value) { await_all(value, std::int64_t{4} * kTimes); }, 4,
-      std::int64_t{0});
+      [](Value<std::int64_t>& value) {
+        std::int64_t seen = value.load();
+        while (seen / kCome < 8) ASSERT_EQ(value.wait(seen, seen, 60s), Status::ok);
+        EXPECT_EQ(seen % kCome, 4 * kMany);
+      },
+      4, std::int64_t{0});
+}
+
+TYPED_TEST(ValueRows, VA4_NorOneOfALargeValue) {
   TypeParam::template run<Value<Block>>(
       [](Value<Block>& value) {
-        for (int i = 0; i < kTimes; ++i) {
-          value.update([](const Block& block) { return Block::of(block.number() + 1); });
-        }
+        const auto add = [](std::int64_t n) {
+          return [n](const Block& block) { return Block::of(block.number() + n); };
+        };
+        value.update(add(kCome));
+        while (value.load().number() / kCome < 4) sched_yield();
+        for (int i = 0; i < kTimes; ++i) value.update(add(1));
+        value.update(add(kCome));
       },
-      [&](Value<Block>& value) { await_all(value, Block::of(4 * kTimes)); }, 4, Block::of(0));
+      [](Value<Block>& value) {
+        Block seen = value.load();
+        while (seen.number() / kCome < 8) ASSERT_EQ(value.wait(seen, seen, 60s), Status::ok);
+        EXPECT_EQ(seen, Block::of(8 * kCome + 4 * kTimes));
+      },
+      4, Block::of(0));
 }
 
 // `value += 1`, a read and a write, does not compile.
