@@ -3,6 +3,7 @@
 #include "sluice/ipc/connection.h"
 
 #include <cerrno>
+#include <string>
 #include <utility>
 
 #include "sluice/ipc/pipe_layout.h"
@@ -63,11 +64,6 @@ Connection Connection::open(std::string_view name, ConnectionEnd end) {
 
 Connection Connection::from_fd(UniqueFd fd, ConnectionEnd end) {
   return claimed(attach(std::move(fd), true), end);
-}
-
-std::string Connection::refusal(std::size_t size) const {
-  return "a message of " + std::to_string(size) + " bytes, above the longest of " +
-         std::to_string(max_message()) + " that this connection takes";
 }
 
 }  // namespace sluice

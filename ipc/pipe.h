@@ -28,8 +28,9 @@
 //   closed         the stream has ended: the peer closed its end or exited, or nobody is left who
 //                  could use it, or this end was closed. What was sent before is received first
 //   peer_died      as closed, but the peer's process was killed
-//   too_large      send: above max_message(). recv_into, recv(T&): above the room given; the
-//                  message stays, and the next call with room gets it, or skip() drops it
+//   too_large      send: above max_message(); nothing was sent, and refusal() tells both sizes, as
+//                  the Error of send_or_throw() does. recv_into, recv_at_most: above the room
+//                  given; the message stays: the next call with room gets it, or skip() drops it
 //   mismatch       recv(T&) found bytes or another type; the message stays
 //   corrupt        recv(T&) found the right type and bytes that are none; the message stays
 //   busy           another living process uses this end

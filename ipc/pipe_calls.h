@@ -71,6 +71,16 @@ class Sending : public Base {
     return send_value<true>(value, deadline);
   }
 
+  /// As send(), but throws Error for all but ok: a message that is too large with both sizes.
+  void send_or_throw(std::span<const std::byte> buffer, std::size_t offset, std::size_t size,
+                     Deadline deadline = Deadline::never()) {
+    this->throw_unless_sent(send(buffer, offset, size, deadline));
+  }
+  template <class T>
+  void send_or_throw(const T& message, Deadline deadline = Deadline::never()) {
+    this->throw_unless_sent(send(message, deadline));
+  }
+
   /// As send(), but full instead of waiting, and too_large for what does not fit in place.
   Status try_send(std::span<const std::byte> message) { return this->try_send_record(0, message); }
   Status try_send(std::string_view text) {

@@ -8,6 +8,7 @@
 #include <array>
 #include <atomic>
 #include <ostream>
+#include <sstream>
 #include <stdexcept>
 #include <utility>
 
@@ -63,6 +64,17 @@ Segment::Format format_as(const PipePlan& plan, EndWord first) {
 constexpr bool is_part(std::uint32_t type) { return type == kFirstPart || type == kNextPart; }
 
 constexpr EndWord kVacant = {EndState::vacant, participant::kNobody};
+
+/// The end's wait policy, if it has one of its own, for the time of one wait.
+class EndPolicy {
+ public:
+  explicit EndPolicy(const std::optional<WaitPolicy>& policy) {
+    if (policy) scope_.emplace(*policy);
+  }
+
+ private:
+  std::optional<ScopedWaitPolicy> scope_;
+};
 
 }  // namespace
 
@@ -238,6 +250,7 @@ PipeEnd& PipeEnd::operator=(PipeEnd&& other) noexcept {
   if (channel_ != nullptr) end_stream();
   channel_ = std::move(other.channel_);
   side_ = other.side_;
+  wait_policy_ = other.wait_policy_;
   out_ = std::move(other.out_);
   in_ = std::move(other.in_);
   descriptor_ = std::move(other.descriptor_);
@@ -430,6 +443,18 @@ std::size_t PipeEnd::max_in_place() const {
   return channel_ == nullptr ? 0 : channel_->max_in_place();
 }
 
+void PipeEnd::set_wait_policy(WaitPolicy policy) {
+  const ScopedWaitPolicy valid(policy);
+  wait_policy_ = policy;
+}
+
+std::string PipeEnd::refusal(std::size_t size) const {
+  const bool duplex = channel_ != nullptr && channel_->is_duplex();
+  return "a message of " + std::to_string(size) + " bytes, above the longest of " +
+         std::to_string(max_message()) + " that this " + (duplex ? "connection" : "pipe") +
+         " takes";
+}
+
 UniqueFd PipeEnd::fd() const {
   if (channel_ == nullptr) {
     throw Error::from_errno(EBADF, {.tried = "get a descriptor of a pipe end that was moved from"});
@@ -495,12 +520,31 @@ void PipeEnd::check_not_held(Way way) const {
   }
 }
 
+Status PipeEnd::refuse(std::size_t size) noexcept {
+  out_.refused = size;
+  return Status::too_large;
+}
+
+void PipeEnd::throw_unless_sent(Status status) const {
+  if (status == Status::ok) return;
+  std::ostringstream end;
+  end << *this;
+  ErrorText text = {.tried = "send through the " + end.str()};
+  if (status == Status::too_large) {
+    text.expected = "at most " + std::to_string(max_message()) + " bytes";
+    text.found = "a message of " + std::to_string(out_.refused);
+    text.hint = channel_->is_duplex() ? "make the connection with a larger max_message"
+                                      : "make the pipe with a larger capacity, or use a connection";
+  }
+  throw Error(status, std::move(text));
+}
+
 Status PipeEnd::try_claim_room(std::size_t size, std::span<std::byte>& room) {
   if (const Status s = use(); s != Status::ok) [[unlikely]]
     return s;
   check_not_held(Way::out);
   if (size > max_in_place()) [[unlikely]]
-    return Status::too_large;
+    return refuse(size);
   if (channel_->end(peer_of(side_)).state == EndState::closed) [[unlikely]] {
     return Status::closed;
   }
@@ -521,6 +565,7 @@ Status PipeEnd::claim_room(std::size_t size, std::span<std::byte>& room, Deadlin
     const auto ready = [&] {
       return closed() || out_.ring->try_claim(size) || out_.ring->status() != Status::full;
     };
+    const EndPolicy policy(wait_policy_);
     const Status waited =
         channel_->space(side_, Way::out).await(deadline, ready, [&] { return peer_status(); });
     if (closed()) return Status::closed;
@@ -563,7 +608,7 @@ Status PipeEnd::send_parts(std::uint32_t type, std::span<const std::byte> payloa
                            Deadline deadline) {
   const Call call(*this, Way::out);
   if (const Status s = use(); s != Status::ok) return s;
-  if (payload.size() > max_message()) return Status::too_large;
+  if (payload.size() > max_message()) return refuse(payload.size());
   const std::size_t most = channel_->part_size();
   std::size_t header = kFirstPartHeader;
   while (header != 0 || !payload.empty()) {
@@ -736,6 +781,7 @@ Status PipeEnd::await_message(Deadline deadline, Find find) {
     status = find();
     return closed() || status != Status::empty;
   };
+  const EndPolicy policy(wait_policy_);
   const Status waited =
       channel_->data(side_, Way::in).await(deadline, ready, [&] { return peer_status(); });
   if (closed()) return Status::closed;

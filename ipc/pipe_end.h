@@ -27,6 +27,7 @@
 #include "sluice/sync/participant.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
+#include "sluice/sync/wait_policy.h"
 
 namespace sluice {
 
@@ -93,6 +94,13 @@ class PipeEnd {
   /// place: a little under half of the capacity. Longer ones travel in parts, and are copied.
   [[nodiscard]] std::size_t max_in_place() const;
 
+  /// How this end waits, whatever the policy of the thread that calls (sync/wait_policy.h). Throws
+  /// std::invalid_argument. Not while a call on this end is under way.
+  void set_wait_policy(WaitPolicy policy);
+
+  /// For people: why a message of `size` bytes is too_large for send().
+  [[nodiscard]] std::string refusal(std::size_t size) const;
+
   /// A new descriptor, for another process's from_fd().
   [[nodiscard]] UniqueFd fd() const;
 
@@ -153,6 +161,9 @@ class PipeEnd {
   void copy_out(const Message& message, std::vector<std::byte>& bytes);
   static void copy_out(const Message& message, std::string& text);
 
+  /// Nothing if `status` is ok, an Error else; of too_large with both sizes.
+  void throw_unless_sent(Status status) const;
+
   // These make their own Call.
 
   Status send_record(std::uint32_t type, std::span<const std::byte> payload, Deadline deadline);
@@ -175,6 +186,7 @@ class PipeEnd {
     std::optional<ByteRing::Producer> ring;
     EventCount* data = nullptr;
     std::vector<std::byte> scratch;
+    std::size_t refused = 0;      // the length of the message that was too_large
     std::uint32_t fruitless = 0;  // calls in a row, about, that found no room
     bool held = false;
   };
@@ -230,6 +242,8 @@ class PipeEnd {
   template <class Find>
   Status find_now(Find find);
 
+  Status refuse(std::size_t size) noexcept;
+
   static constexpr std::uint32_t kLooks = 1024;
 
   std::shared_ptr<PipeChannel> channel_;
@@ -237,6 +251,7 @@ class PipeEnd {
   // From the first use of this end on.
   Outgoing out_;
   Incoming in_;
+  std::optional<WaitPolicy> wait_policy_;
   std::unique_ptr<ReadyDescriptor> descriptor_;  ///< once it has been asked for
 };
 

@@ -215,23 +215,28 @@ class BasicLatest {
     return wait(old, room.value, deadline);
   }
   Status wait(const T& old, T& now, Deadline deadline) const {
+    internal::ValueRoom<T> room;  // `now` may be `old` itself
     Seen seen;
     bool has_looked = false;
     Status read = Status::ok;
     const auto is_another = [&] {
       if (has_looked && !parts_.has_moved(seen)) return false;
       has_looked = true;
-      read = parts_.read(now, seen);
-      return read != Status::ok || !internal::same_value(std::as_const(now), old);
+      read = parts_.read(room.value, seen);
+      return read != Status::ok || !internal::same_value(std::as_const(room.value), old);
     };
     // Nobody's death ends the wait: any process may store.
     const Status s = parts_.sleepers().await(deadline, is_another, [] { return Status::ok; });
+    if (s == Status::ok && read == Status::ok) now = room.value;
     return s == Status::ok ? read : s;
   }
 
   /// For whoever knows that nobody uses it, after foreign_registry: its lock is this registry's.
   /// The value stays. busy if a writer is at it who is not known to be dead.
   Status reset() { return parts_.reset(); }
+  /// For whoever knows that nobody uses it, and that all its writers were of a registry that is
+  /// gone, as after a reboot: they are dead. The value stays. May be repeated if killed.
+  void adopt() { parts_.adopt(); }
 
   /// A snapshot for people, without the value: T may not be printable.
   friend std::ostream& operator<<(std::ostream& out, const BasicLatest& latest) {

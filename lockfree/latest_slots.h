@@ -148,6 +148,8 @@ class LatestSlots {
 
   /// As Mutex::reset().
   Status reset() { return writing_.reset(); }
+  /// As Mutex::adopt().
+  void adopt() { writing_.adopt(); }
 
   void print(std::ostream& out) const {
     // Relaxed: for people.
