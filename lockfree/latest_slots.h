@@ -46,6 +46,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <ostream>
 #include <stdexcept>
 
@@ -305,7 +306,7 @@ class LatestSlots {
     try {
       writing_.mark_consistent();  // there is nothing to repair
       return Status::ok;
-    } catch (const std::logic_error&) {
+    } catch (const std::exception&) {
       return Status::corrupt;  // somebody has overwritten the lock
     }
   }
@@ -313,7 +314,7 @@ class LatestSlots {
     try {
       writing_.unlock();
       return Status::ok;
-    } catch (const std::logic_error&) {
+    } catch (const std::exception&) {
       return Status::corrupt;  // somebody has overwritten the lock
     }
   }
