@@ -351,6 +351,9 @@ class ByteRingRun {
   void read() {
     const auto record = consumer_->try_peek();
     if (!record) return;
+    const std::byte* const begin = room_.bytes().data();
+    expect(record->payload.data() >= begin + 3 * kNoSharing);
+    expect(record->payload.data() + record->payload.size() <= begin + room_.bytes().size());
     const std::string text(reinterpret_cast<const char*>(record->payload.data()),
                            record->payload.size());
     memory_.between();

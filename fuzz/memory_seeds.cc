@@ -73,6 +73,10 @@ void write_all(const std::string& directory) {
       for (const Plan& plan : use(30)) plans.push_back(plan);
       write(path + "-" + std::to_string(place), which, plans);
     }
+    // A record that is longer than its ring.
+    Plans plans = {{2, 9}, {0, std::uint64_t{0x8000'ffff} << 32, 384}, {5}};
+    for (const Plan& plan : use(9)) plans.push_back(plan);
+    write(path + "-long", which, plans);
   }
 }
 
