@@ -206,9 +206,9 @@ class BasicLatest {
   /// Waits until the value is not `old`, and returns what it is then. A change that has been undone
   /// by the time that this thread looks is none.
   T wait(const T& old) const {
-    internal::ValueRoom<T> room;
-    check(wait(old, room.value, Deadline::never()), "wait");
-    return room.value;
+    T now = old;
+    check(wait(old, now, Deadline::never()), "wait");
+    return now;
   }
   Status wait(const T& old, Deadline deadline) const {
     internal::ValueRoom<T> room;
