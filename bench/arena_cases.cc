@@ -15,6 +15,7 @@
 #include "sluice/bench/harness/suite.h"
 #include "sluice/bench/rivals/boost_managed.h"
 #include "sluice/ipc/arena.h"
+#include "sluice/lockfree/arena_layout.h"
 #include "sluice/lockfree/chunk_arena.h"
 
 namespace sluice::bench {
@@ -34,7 +35,7 @@ class SluiceArena {
   Arena arena_;
 };
 
-/// Its allocator takes a mutex of its own.
+/// Its allocator takes a mutex of its own, a sleeping one; ours takes none, and never waits.
 class BoostBlocks {
  public:
   using Block = void*;
