@@ -27,53 +27,63 @@
 namespace sluice::internal {
 namespace {
 
-/// Of more, only the number is told.
+/// So many are listed, and asked about once; what the others have is told in one sum.
 constexpr std::size_t kMostOwners = 64;
 
-/// How many chunks somebody has.
-struct Holding {
-  std::size_t owned = 0;
-  std::size_t sent = 0;
-};
-
-/// Asks once for each tag that has chunks.
+/// Who has chunks, as the words say.
 class Owners {
  public:
   Owners(Domain& domain, const ObjectInfo& object)
       : domain_(domain), known_(object.stamp->incarnation == domain.incarnation()) {}
 
   bool is_dead(Tag tag) {
-    if (!known_) return false;  // tags of another registry mean other processes
-    const auto [it, is_new] = dead_.try_emplace(tag, false);
-    if (is_new) it->second = participant::probe(domain_, tag) == Liveness::dead;
-    return it->second;
+    const Holding* const holding = find(tag);
+    return holding != nullptr ? holding->is_dead : probe(tag);
   }
 
   void note(std::uint64_t word) {
     const ChunkWord::State state = ChunkWord::state_of(word);
-    if (state == ChunkWord::State::owned) ++holdings_[ChunkWord::tag_of(word)].owned;
-    if (state == ChunkWord::State::in_transit) ++holdings_[ChunkWord::tag_of(word)].sent;
+    if (state != ChunkWord::State::owned && state != ChunkWord::State::in_transit) return;
+    if (Holding* const holding = find(ChunkWord::tag_of(word))) {
+      ++(state == ChunkWord::State::owned ? holding->owned : holding->sent);
+    } else {
+      ++others_;
+    }
   }
 
   void describe(ObjectInfo& object) const {
     for (const auto& [tag, holding] : holdings_) {
-      if (object.owners.size() == kMostOwners) {
-        object.counters.push_back(
-            {"owners that are not listed", holdings_.size() - kMostOwners, "participants"});
-        break;
-      }
       OwnerInfo owner{.role = "chunks", .state = std::to_string(holding.owned), .tag = tag};
       if (holding.sent != 0) owner.state += ", " + std::to_string(holding.sent) + " sent";
       identify(domain_, object, owner);
       object.owners.push_back(std::move(owner));
     }
+    if (others_ != 0) {
+      object.counters.push_back({"of owners that are not listed", others_, "chunks"});
+    }
   }
 
  private:
+  struct Holding {
+    bool is_dead;
+    std::size_t owned = 0;
+    std::size_t sent = 0;
+  };
+
+  /// Tags of another registry mean other processes.
+  bool probe(Tag tag) { return known_ && participant::probe(domain_, tag) == Liveness::dead; }
+
+  /// nullptr if it is not among the first.
+  Holding* find(Tag tag) {
+    if (const auto it = holdings_.find(tag); it != holdings_.end()) return &it->second;
+    if (holdings_.size() == kMostOwners) return nullptr;
+    return &holdings_.emplace(tag, Holding{.is_dead = probe(tag)}).first->second;
+  }
+
   Domain& domain_;
   bool known_;
-  std::map<Tag, bool> dead_;
   std::map<Tag, Holding> holdings_;
+  std::size_t others_ = 0;
 };
 
 /// The chunks of one size.

@@ -499,7 +499,7 @@ TEST_F(InspectTest, AnArenaOfManyOwnersListsSome) {
   }
   const ObjectInfo object = describe("many");
   EXPECT_THAT(object.owners, SizeIs(64));
-  EXPECT_EQ(counter(object, "owners that are not listed"), 36U);
+  EXPECT_EQ(counter(object, "of owners that are not listed"), 36U);
   EXPECT_EQ(counter(object, "chunks of 64 bytes, of dead owners"), 100U);
 }
 

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "sluice/ipc/arena.h"
 #include "sluice/ipc/array.h"
 #include "sluice/ipc/connection.h"
 #include "sluice/ipc/pipe.h"
@@ -86,6 +87,9 @@ inline std::vector<ObjectKind> named_kinds() {
        [](Name n) { ShareableList::create(n, {1, "a"}, {.lifetime = kKept}); },
        [](Name n) { ShareableList::create(n, {std::string(kLarge, 'x')}, {.lifetime = kKept}); },
        [](Name n) { ShareableList::open(n); }, [](Name n) { RawArray<char>::open(n); }},
+      {"Arena", false, [](Name n) { Arena::create(n, {{64, 10}}, {.lifetime = kKept}); },
+       [](Name n) { Arena::create(n, {{1 << 16, kLarge >> 16}}, {.lifetime = kKept}); },
+       [](Name n) { Arena::open(n); }, [](Name n) { Shared<Point>::open(n); }},
       {"Receiver", false, [](Name n) { Receiver::create(n, 4096, kKept); },
        [](Name n) { Receiver::create(n, kLarge, kKept); }, [](Name n) { Receiver::open(n); },
        [](Name n) { Connection::open(n); }},
