@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Uses the structures that lie in plain memory while a peer without rules writes into it: the rings
-// and Latest on memory of the caller's, Value and ShareableList in segments. Whatever is written,
-// the calls end with a Status or an Error, they don't hang, and they touch nothing outside: the
-// memory lies between unmapped pages (guarded_mmap.cc), with a margin that must stay as it was. And
-// as long as nothing was written that a structure must believe, what comes out is what went in.
+// Uses the structures that lie in plain memory while a peer without rules writes into it: rings,
+// arenas and Latest on memory of the caller's, Value and ShareableList in segments. Whatever is
+// written, the calls end with a Status or an Error, they don't hang, and they touch nothing
+// outside: the memory lies between unmapped pages (guarded_mmap.cc), with a margin that must stay
+// as it was. And as long as nothing was written that a structure must believe, what comes out is
+// what went in.
 //
 //   ./bazelw test //fuzz:memory_corpus_test                   # the corpus, with any compiler
 //   ./bazelw run --config=fuzz //fuzz:memory_fuzz -- -max_len=1024 $PWD/fuzz/corpus/memory
@@ -37,7 +38,9 @@
 #include "sluice/ipc/shareable_list.h"
 #include "sluice/ipc/stamp.h"
 #include "sluice/ipc/value.h"
+#include "sluice/lockfree/arena_layout.h"
 #include "sluice/lockfree/byte_ring.h"
+#include "sluice/lockfree/chunk_arena.h"
 #include "sluice/lockfree/latest.h"
 #include "sluice/lockfree/spsc_ring.h"
 #include "sluice/sync/deadline.h"
@@ -522,6 +525,104 @@ class ListRun {
 };
 
 // -------------------------------------------------------------------------------------------------
+// Arena
+
+class ArenaRun {
+ public:
+  explicit ArenaRun(std::uint8_t size)
+      : classes_{{{64, size % 16U + 1}, {192, 3}}},
+        room_(ChunkArena::bytes_for(classes_)),
+        memory_(room_.bytes()) {
+    ChunkArena::format(room_.bytes(), classes_);
+    arena_.emplace(room_.bytes());
+  }
+
+  [[nodiscard]] Memory& memory() { return memory_; }
+
+  void perform(const Action& action) {
+    if (action.kind == 7) return attach();
+    if (!arena_) return;
+    if (action.kind == 2) allocate(action);
+    if (action.kind == 3 && !mine_.empty()) free(action);
+    if (action.kind == 4 && !mine_.empty()) hand_over(action);
+    if (action.kind == 5) take(action);
+    if (action.kind == 6) look(action);
+    if (memory_.is_clean()) check();
+  }
+
+ private:
+  struct Held {
+    ArenaRef ref;
+    std::byte mark;
+  };
+
+  void attach() {
+    arena_.reset();
+    allowing_errors([&] { arena_.emplace(room_.bytes()); });
+    expect(arena_ || !memory_.is_clean());
+  }
+
+  void allocate(const Action& action) {
+    ArenaRef ref;
+    const std::size_t wanted = action.value % 200;
+    if (arena_->try_allocate(wanted, ref) != Status::ok) return;
+    const Held held = {ref, static_cast<std::byte>(action.what)};
+    const std::span<std::byte> bytes = arena_->bytes(ref);
+    expect(bytes.size() >= wanted || !memory_.is_clean());
+    std::fill(bytes.begin(), bytes.end(), held.mark);
+    mine_.push_back(held);
+  }
+
+  void free(const Action& action) {
+    std::swap(mine_[action.where % mine_.size()], mine_.back());
+    allowing_errors([&] { arena_->free(mine_.back().ref); });
+    mine_.pop_back();
+  }
+
+  void hand_over(const Action& action) {
+    const ArenaRef ref = mine_[action.where % mine_.size()].ref;
+    allowing_errors([&] { arena_->send(ref); });
+    memory_.between();
+    expect(arena_->take(ref) == Status::ok || !memory_.is_clean());
+  }
+
+  /// Of a reference that a peer has sent.
+  void take(const Action& action) {
+    const ArenaRef ref = {.index = static_cast<std::uint32_t>(action.value),
+                          .generation = action.what};
+    const std::span<std::byte> bytes = arena_->bytes(ref);
+    if (!memory_.is_clean()) std::fill(bytes.begin(), bytes.end(), std::byte{1});
+    if (arena_->take(ref) != Status::ok) return;
+    expect(!memory_.is_clean());
+    allowing_errors([&] { arena_->give(ref, static_cast<std::uint32_t>(action.where)); });
+  }
+
+  void look(const Action& action) {
+    const ArenaReport report = arena_->report();
+    expect(report.chunks == arena_->capacity());
+    expect(report.free + report.owned + report.owned_by_dead + report.in_transit + report.damaged ==
+           report.chunks);
+    arena_->reclaim_in_transit([&](ArenaRef ref) { return ref.index % 2 == action.what % 2; });
+  }
+
+  void check() {
+    for (const Held& held : mine_) {
+      const std::span<std::byte> bytes = arena_->bytes(held.ref);
+      expect(arena_->is_mine(held.ref) && !bytes.empty());
+      expect(std::all_of(bytes.begin(), bytes.end(), [&](auto b) { return b == held.mark; }));
+    }
+    const ArenaReport report = arena_->report();
+    expect(report.owned == mine_.size() && report.free + report.owned == report.chunks);
+  }
+
+  std::array<ArenaClass, 2> classes_;
+  Room room_;
+  Memory memory_;
+  std::optional<ChunkArena> arena_;
+  std::vector<Held> mine_;
+};
+
+// -------------------------------------------------------------------------------------------------
 
 template <class Run>
 void use(Run& run, const std::vector<Action>& actions) {
@@ -573,6 +674,8 @@ void run(Structure which, std::uint8_t size, const std::vector<Action>& actions)
       return use_value(actions);
     case Structure::list:
       return use_new<ListRun>(size, actions);
+    case Structure::arena:
+      return use_new<ArenaRun>(size, actions);
   }
 }
 

@@ -28,8 +28,9 @@ enum class Structure : std::uint8_t {
   latest,       ///< Latest of 40 bytes
   value,        ///< Value of 40 bytes
   list,         ///< ShareableList
+  arena,        ///< ChunkArena
 };
-inline constexpr int kStructures = 7;
+inline constexpr int kStructures = 8;
 inline constexpr int kActions = 8;
 
 inline constexpr std::size_t kMemoryHeader = 2;

@@ -56,7 +56,7 @@ Plans use(std::uint64_t value) {
 
 void write_all(const std::string& directory) {
   constexpr std::array<const char*, kStructures> kNames = {
-      "spsc-small", "spsc-large", "byte-ring", "latest-word", "latest", "value", "list"};
+      "spsc-small", "spsc-large", "byte-ring", "latest-word", "latest", "value", "list", "arena"};
   // Where the words of the one or the other lie.
   constexpr std::array<std::size_t, 8> kPlaces = {0, 8, 24, 64, 128, 256, 384, 392};
   for (std::size_t i = 0; i < kNames.size(); ++i) {
