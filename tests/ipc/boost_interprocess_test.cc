@@ -21,6 +21,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <functional>
 #include <optional>
@@ -253,6 +254,21 @@ TYPED_TEST(BoostBehaviour, OneAtATime) {
     EXPECT_EQ(numbers_of(access).size(), 8000U);
     EXPECT_TRUE(access.memory().check_sanity());
   });
+}
+
+TEST(BoostSegment, WhatIsFreeIsNotedForTheInspector) {
+  BoostSegment segment(1 << 14);
+  const auto noted = [&] {
+    std::uint64_t free = 0;
+    std::memcpy(&free, segment.segment().object().data() + 16, sizeof free);
+    return free;
+  };
+  const auto free_in = [](Access& access) { return access.free_bytes(); };
+  const std::size_t before = noted();
+  EXPECT_EQ(before, segment.with_lock(free_in));
+  segment.with_lock([](Access& access) { numbers_of(access).assign(1000, 7); });
+  EXPECT_LE(noted(), before - 4000);
+  EXPECT_EQ(noted(), segment.with_lock(free_in));
 }
 
 TEST(BoostSegment, GoesThroughADescriptor) {
