@@ -11,7 +11,10 @@
 //   tx.send(ref);                              // 8 bytes, through whatever carries them
 //
 //   auto same = Arena::open("frames");         // in another process
+//   auto message = rx.peek();                  // stays until release(): see chunk_arena.h
+//   std::memcpy(&ref, message.bytes().data(), sizeof ref);
 //   if (same->take(ref) == Status::ok) { show(same->bytes(ref)); same->free(ref); }
+//   message.release();
 //
 // -> gives the calls of lockfree/chunk_arena.h, which says what they do, and what it costs.
 //
@@ -25,7 +28,7 @@
 // bytes() gave ends with the Arena.
 //
 // If a process dies here: while it makes the arena, nothing is left; afterwards its chunks are
-// taken over where they are needed. Where the arena outlives its registry (Lifetime::until_removed)
+// taken over where they are needed, and whoever finds the reference of one takes it again. Where the arena outlives its registry (Lifetime::until_removed)
 // it refuses with foreign_registry, until who is alone with it calls reset().
 //
 // Cost: -> nothing. Attaching as ipc/shared.h.
