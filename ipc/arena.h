@@ -18,7 +18,7 @@
 //
 // -> gives the calls of lockfree/chunk_arena.h, which says what they do, and what it costs.
 //
-// In memory: behind the stamp of ipc/segment.h (kind "arena", version 1) what chunk_arena.h draws.
+// In memory: behind the stamp of ipc/segment.h (kind "arena", version 1) what arena_layout.h draws.
 //
 // Units: bytes. Errors: making and finding it throw Error as ipc/segment.h says, with
 // invalid_argument if the classes are none, and corrupt if what is there is no arena. The memory is
@@ -28,8 +28,9 @@
 // bytes() gave ends with the Arena.
 //
 // If a process dies here: while it makes the arena, nothing is left; afterwards its chunks are
-// taken over where they are needed, and whoever finds the reference of one takes it again. Where the arena outlives its registry (Lifetime::until_removed)
-// it refuses with foreign_registry, until who is alone with it calls reset().
+// taken over where they are needed, and whoever finds the reference of one takes it again. Where
+// the arena outlives its registry (Lifetime::until_removed) it refuses with foreign_registry, until
+// who is alone with it calls reset().
 //
 // Cost: -> nothing. Attaching as ipc/shared.h.
 
