@@ -65,6 +65,10 @@ Connection Connection::from_fd(UniqueFd fd, ConnectionEnd end) {
   return claimed(attach(std::move(fd), true), end);
 }
 
+ConnectionEnd Connection::which() const noexcept {
+  return side() == PipeSide::first ? ConnectionEnd::first : ConnectionEnd::second;
+}
+
 std::string Connection::refusal(std::size_t size) const {
   return "a message of " + std::to_string(size) + " bytes, above the longest of " +
          std::to_string(max_message()) + " that this connection takes";

@@ -2,11 +2,13 @@
 
 #include "sluice/ipc/pipe_end.h"
 
+#include <fcntl.h>
 #include <sched.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <ostream>
 #include <stdexcept>
 #include <utility>
@@ -435,6 +437,28 @@ UniqueFd PipeEnd::fd() const {
     throw Error::from_errno(EBADF, {.tried = "get a descriptor of a pipe end that was moved from"});
   }
   return channel_->segment().fd();
+}
+
+UniqueFd PipeEnd::fd_to_hand_on() const {
+  UniqueFd fd = this->fd();
+  if (is_mine()) {
+    throw Error(Status::busy, {.tried = "hand on an end of a pipe or connection",
+                               .expected = "one that was not used yet",
+                               .found = "one that belongs to this process",
+                               .hint = "send an end before its first use"});
+  }
+  if (!channel_->segment().name().empty()) return fd;  // by its name somebody may always come
+  // A description of its own, whose lock lasts as long as there is a descriptor of it.
+  fd = open_anew(fd.get());
+  struct flock offer = {};
+  offer.l_type = F_RDLCK;
+  offer.l_whence = SEEK_SET;
+  offer.l_start = kOfferByte + static_cast<off_t>(side_);
+  offer.l_len = 1;
+  if (fcntl(fd.get(), F_OFD_SETLK, &offer) != 0) {
+    throw Error::from_errno(errno, {.tried = "hand on an end of a pipe or connection"});
+  }
+  return fd;
 }
 
 std::ostream& operator<<(std::ostream& out, const PipeEnd& end) {

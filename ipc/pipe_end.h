@@ -96,6 +96,11 @@ class PipeEnd {
   /// A new descriptor, for another process's from_fd().
   [[nodiscard]] UniqueFd fd() const;
 
+  /// A new descriptor, for another process's from_fd(), by which that gets this very end. As long
+  /// as the descriptor is open somewhere, or under way, the end counts as one that may yet be used.
+  /// Throws Error with Status::busy if this process has used it.
+  [[nodiscard]] UniqueFd fd_to_hand_on() const;
+
   /// For people: kind, name, side, state, holder.
   friend std::ostream& operator<<(std::ostream& out, const PipeEnd& end);
 
@@ -130,6 +135,8 @@ class PipeEnd {
   static std::shared_ptr<PipeChannel> open_or_make(std::string_view name, const PipePlan& plan,
                                                    Lifetime lifetime);
   static std::shared_ptr<PipeChannel> attach(UniqueFd fd, bool duplex);
+
+  [[nodiscard]] PipeSide side() const noexcept { return side_; }
 
   /// For set-up calls, which claim at once, so that who can't have the end is told so there.
   void claim_or_throw();
