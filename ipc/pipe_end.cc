@@ -778,6 +778,15 @@ Status PipeEnd::look_for_loop(void* end, WaitHandle::Look how) {
   return self.find_now([&] { return self.look(); }) == Status::empty ? Status::empty : Status::ok;
 }
 
+Status PipeEnd::look_for_room(void* end, WaitHandle::Look how) {
+  auto& self = *static_cast<PipeEnd*>(end);
+  if (self.closed()) return Status::closed;
+  const Call call(self, Way::out);
+  if (how == WaitHandle::Look::thorough) self.out_.fruitless = kLooks - 1;  // as above
+  std::span<std::byte> room;
+  return self.try_claim_room(self.out_.awaited, room) == Status::full ? Status::empty : Status::ok;
+}
+
 UniqueFd PipeEnd::peer_pidfd(void* end) {
   const auto& self = *static_cast<PipeEnd*>(end);
   const EndWord peer = self.channel_->end(peer_of(self.side_));
@@ -790,6 +799,15 @@ WaitHandle PipeEnd::receiving_handle() {
   }
   static constexpr WaitHandle::Operations kOperations = {look_for_loop, peer_pidfd};
   return {this, kOperations, channel_->data(side_, Way::in)};
+}
+
+WaitHandle PipeEnd::sending_handle(std::size_t size) {
+  if (channel_ == nullptr) {
+    throw Error(Status::closed, {.tried = "wait for a pipe end that was moved from"});
+  }
+  out_.awaited = size;
+  static constexpr WaitHandle::Operations kOperations = {look_for_room, peer_pidfd};
+  return {this, kOperations, channel_->space(side_, Way::out)};
 }
 
 int PipeEnd::receiving_descriptor() {

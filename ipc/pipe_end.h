@@ -171,6 +171,9 @@ class PipeEnd {
   WaitHandle receiving_handle();
   int receiving_descriptor();
 
+  /// Ready when a try_send() of `size` bytes, at most max_in_place(), would not say full.
+  WaitHandle sending_handle(std::size_t size);
+
   /// Memory for what can't be written into the ring at once; empty, with the capacity it had.
   std::vector<std::byte>& scratch();
 
@@ -182,6 +185,7 @@ class PipeEnd {
     std::optional<ByteRing::Producer> ring;
     EventCount* data = nullptr;
     std::vector<std::byte> scratch;
+    std::size_t awaited = 0;      // bytes, by sending_handle()
     std::uint32_t fruitless = 0;  // calls in a row, about, that found no room
     bool held = false;
   };
@@ -222,6 +226,7 @@ class PipeEnd {
   Status found_record(const ByteRing::Record& record, Message& message, std::size_t most);
   Status look();
   static Status look_for_loop(void* end, WaitHandle::Look how);
+  static Status look_for_room(void* end, WaitHandle::Look how);
   static UniqueFd peer_pidfd(void* end);
   /// For a call that found nothing.
   void rearm_descriptor();

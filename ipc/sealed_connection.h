@@ -47,6 +47,7 @@
 #define SLUICE_IPC_SEALED_CONNECTION_H_
 
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
@@ -79,6 +80,8 @@ class SealedConnection : public internal::Receiving<internal::Sending<internal::
 
   /// The message would stay in memory that the peer writes while it is read: use recv().
   void peek(Deadline deadline = Deadline::never()) = delete;
+  /// Not across this border: use send() with a deadline.
+  void space_handle(std::size_t size = 0) = delete;
 
   /// Does not compile: what both sides must be able to write can't cross this border.
   template <class Object>
