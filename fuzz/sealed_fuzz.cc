@@ -141,6 +141,7 @@ class Run {
       case SealedStep::ring:
         return ring(action.what);
       case SealedStep::send_fd: {
+        if (peer_.socket().get() < 0) return;  // closed
         const std::byte type{'F'};
         const std::array<int, 3> fds = {0, 0, 0};
         static_cast<void>(peer_.socket().send({&type, 1}, std::span(fds).first(action.what % 4),

@@ -41,7 +41,7 @@
 // peer at once. Nobody takes an end over. During the handshake: the other side's call throws.
 //
 // Cost: as a connection, and one copy more per message; who wakes a sleeper writes a byte to a
-// socket. Set-up: some 200 microseconds and three descriptors per end.
+// socket. Set-up: as of a connection, once more half of it, and three descriptors per end.
 
 #ifndef SLUICE_IPC_SEALED_CONNECTION_H_
 #define SLUICE_IPC_SEALED_CONNECTION_H_

@@ -682,6 +682,47 @@ TYPED_TEST(SealedBody, WM1_WaitAnyTakesItAmongOthers) {
       });
 }
 
+/// No slice of a sleep ends within the test: only what wakes a sleeper does.
+constexpr WaitPolicy kAsleep = {
+    .mode = WaitMode::block, .first_slice = 100s, .longest_slice = 100s};
+
+TEST(SealedWait, ABellAloneWakesASleepingReceiverAndASleepingSender) {
+  const ScopedWaitPolicy policy(kAsleep);
+  auto [near, far] = SealedConnection::pair({.capacity = 1 << 10});
+  for (int i = 0; i < 20; ++i) {
+    {
+      const auto sender = when_asleep([&, &far = far] { EXPECT_EQ(far.send(i), Status::ok); });
+      int number = -1;
+      EXPECT_EQ(near.recv(number, 50s), Status::ok);
+      EXPECT_EQ(number, i);
+    }
+    while (near.try_send(Bytes(100)) == Status::ok) continue;
+    const auto taker = when_asleep([&far = far] {
+      Bytes bytes;
+      while (far.try_recv(bytes) == Status::ok) continue;
+    });
+    EXPECT_EQ(near.send(Bytes(400), 50s), Status::ok);
+  }
+}
+
+TEST(SealedWait, APeersDeathAloneWakesASleeper) {
+  const ScopedWaitPolicy policy(kAsleep);
+  for (const bool sends : {false, true}) {
+    auto [near, far] = SealedConnection::pair({.capacity = 1 << 10});
+    const pid_t child = fork_child([&far = far] {
+      static_cast<void>(far.send("here"));
+      pause();
+    });
+    far.close();
+    std::string text;
+    ASSERT_EQ(near.recv(text), Status::ok);
+    const auto killer = when_asleep([&] { kill_and_reap(child); });
+    Status status = Status::ok;
+    while (status == Status::ok) status = sends ? near.send(Bytes(200), 50s) : near.recv(text, 50s);
+    EXPECT_EQ(status, Status::peer_died);
+  }
+}
+
 TEST(SealedWait, NoticesThatAPeerWasKilled) {
   auto [near, far] = SealedConnection::pair();
   const pid_t child = fork_child([&far = far] {
