@@ -61,6 +61,7 @@ void add_pipes(Suite& suite) {
   (suite.add(Traffics::in_group("pipe"),
              {waiting_subject<Traffics, SluicePipe<Traffics::kSize>>("sluice"),
               waiting_subject<Traffics, SluiceConnection<Traffics::kSize>>("sluice_connection"),
+              waiting_subject<Traffics, SluiceSealed<Traffics::kSize>>("sluice_sealed"),
               pipe_subject<Traffics>(), socketpair_subject<Traffics>(),
               waiting_subject<Traffics, BoostInterprocess<Traffics::kSize>>("boost_interprocess")}),
    ...);

@@ -66,4 +66,8 @@ Connection Connection::from_fd(UniqueFd fd, ConnectionEnd end) {
   return claimed(attach(std::move(fd), true), end);
 }
 
+ConnectionEnd Connection::which() const noexcept {
+  return side() == PipeSide::first ? ConnectionEnd::first : ConnectionEnd::second;
+}
+
 }  // namespace sluice

@@ -86,6 +86,9 @@ class Connection : public internal::Receiving<internal::Sending<internal::PipeEn
   static Connection open(std::string_view name, ConnectionEnd end = ConnectionEnd::second);
   static Connection from_fd(UniqueFd fd, ConnectionEnd end = ConnectionEnd::second);
 
+  /// Which of the two this is.
+  [[nodiscard]] ConnectionEnd which() const noexcept;
+
  private:
   explicit Connection(std::shared_ptr<internal::PipeChannel> channel, ConnectionEnd end);
   static Connection claimed(std::shared_ptr<internal::PipeChannel> channel, ConnectionEnd end);

@@ -67,6 +67,7 @@
 #include "sluice/ipc/pipe_calls.h"
 #include "sluice/ipc/pipe_end.h"
 #include "sluice/ipc/stamp.h"
+#include "sluice/ipc/wait_handle.h"
 #include "sluice/sync/unique_fd.h"
 
 namespace sluice {
@@ -84,6 +85,9 @@ class Sender : public internal::Sending<internal::PipeEnd> {
   static Sender open_or_create(std::string_view name, std::size_t capacity = kDefaultCapacity,
                                Lifetime lifetime = Lifetime::while_used);
   static Sender from_fd(UniqueFd fd);
+
+  /// As space_handle(): an end that only sends waits for room.
+  [[nodiscard]] WaitHandle wait_handle() { return space_handle(); }
 
  private:
   friend struct Pipe;

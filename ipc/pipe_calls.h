@@ -142,6 +142,13 @@ class Sending : public Base {
     bool committed_ = false;
   };
 
+  /// For wait_any() and event loops: ready when there is room for a message of `size` bytes, at
+  /// most max_in_place(), or the stream has ended: a try_send() would not be full. Refers to this
+  /// object, which must stay where it is; the size is that of the last call.
+  [[nodiscard]] WaitHandle space_handle(std::size_t size) { return this->sending_handle(size); }
+  /// For any message that lies in the ring in one piece.
+  [[nodiscard]] WaitHandle space_handle() { return space_handle(this->max_in_place()); }
+
   /// Waits for room for a message of `size` bytes, at most max_in_place().
   Reservation reserve(std::size_t size, Deadline deadline = Deadline::never()) {
     return Reservation(*this, size, deadline);

@@ -2,11 +2,13 @@
 
 #include "sluice/ipc/pipe_end.h"
 
+#include <fcntl.h>
 #include <sched.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <ostream>
 #include <sstream>
 #include <stdexcept>
@@ -462,6 +464,28 @@ UniqueFd PipeEnd::fd() const {
   return channel_->segment().fd();
 }
 
+UniqueFd PipeEnd::fd_to_hand_on() const {
+  UniqueFd fd = this->fd();
+  if (is_mine()) {
+    throw Error(Status::busy, {.tried = "hand on an end of a pipe or connection",
+                               .expected = "one that was not used yet",
+                               .found = "one that belongs to this process",
+                               .hint = "send an end before its first use"});
+  }
+  if (!channel_->segment().name().empty()) return fd;  // by its name somebody may always come
+  // A description of its own, whose lock lasts as long as there is a descriptor of it.
+  fd = open_anew(fd.get());
+  struct flock offer = {};
+  offer.l_type = F_RDLCK;
+  offer.l_whence = SEEK_SET;
+  offer.l_start = kOfferByte + static_cast<off_t>(side_);
+  offer.l_len = 1;
+  if (fcntl(fd.get(), F_OFD_SETLK, &offer) != 0) {
+    throw Error::from_errno(errno, {.tried = "hand on an end of a pipe or connection"});
+  }
+  return fd;
+}
+
 std::ostream& operator<<(std::ostream& out, const PipeEnd& end) {
   const bool duplex = end.channel_ != nullptr && end.channel_->is_duplex();
   if (duplex) {
@@ -800,6 +824,15 @@ Status PipeEnd::look_for_loop(void* end, WaitHandle::Look how) {
   return self.find_now([&] { return self.look(); }) == Status::empty ? Status::empty : Status::ok;
 }
 
+Status PipeEnd::look_for_room(void* end, WaitHandle::Look how) {
+  auto& self = *static_cast<PipeEnd*>(end);
+  if (self.closed()) return Status::closed;
+  const Call call(self, Way::out);
+  if (how == WaitHandle::Look::thorough) self.out_.fruitless = kLooks - 1;  // as above
+  std::span<std::byte> room;
+  return self.try_claim_room(self.out_.awaited, room) == Status::full ? Status::empty : Status::ok;
+}
+
 UniqueFd PipeEnd::peer_pidfd(void* end) {
   const auto& self = *static_cast<PipeEnd*>(end);
   const EndWord peer = self.channel_->end(peer_of(self.side_));
@@ -812,6 +845,15 @@ WaitHandle PipeEnd::receiving_handle() {
   }
   static constexpr WaitHandle::Operations kOperations = {look_for_loop, peer_pidfd};
   return {this, kOperations, channel_->data(side_, Way::in)};
+}
+
+WaitHandle PipeEnd::sending_handle(std::size_t size) {
+  if (channel_ == nullptr) {
+    throw Error(Status::closed, {.tried = "wait for a pipe end that was moved from"});
+  }
+  out_.awaited = size;
+  static constexpr WaitHandle::Operations kOperations = {look_for_room, peer_pidfd};
+  return {this, kOperations, channel_->space(side_, Way::out)};
 }
 
 int PipeEnd::receiving_descriptor() {

@@ -104,6 +104,11 @@ class PipeEnd {
   /// A new descriptor, for another process's from_fd().
   [[nodiscard]] UniqueFd fd() const;
 
+  /// A new descriptor, for another process's from_fd(), by which that gets this very end. As long
+  /// as the descriptor is open somewhere, or under way, the end counts as one that may yet be used.
+  /// Throws Error with Status::busy if this process has used it.
+  [[nodiscard]] UniqueFd fd_to_hand_on() const;
+
   /// For people: kind, name, side, state, holder.
   friend std::ostream& operator<<(std::ostream& out, const PipeEnd& end);
 
@@ -138,6 +143,8 @@ class PipeEnd {
   static std::shared_ptr<PipeChannel> open_or_make(std::string_view name, const PipePlan& plan,
                                                    Lifetime lifetime);
   static std::shared_ptr<PipeChannel> attach(UniqueFd fd, bool duplex);
+
+  [[nodiscard]] PipeSide side() const noexcept { return side_; }
 
   /// For set-up calls, which claim at once, so that who can't have the end is told so there.
   void claim_or_throw();
@@ -175,6 +182,9 @@ class PipeEnd {
   WaitHandle receiving_handle();
   int receiving_descriptor();
 
+  /// Ready when a try_send() of `size` bytes, at most max_in_place(), would not say full.
+  WaitHandle sending_handle(std::size_t size);
+
   /// Memory for what can't be written into the ring at once; empty, with the capacity it had.
   std::vector<std::byte>& scratch();
 
@@ -187,6 +197,7 @@ class PipeEnd {
     EventCount* data = nullptr;
     std::vector<std::byte> scratch;
     std::size_t refused = 0;      // the length of the message that was too_large
+    std::size_t awaited = 0;      // bytes, by sending_handle()
     std::uint32_t fruitless = 0;  // calls in a row, about, that found no room
     bool held = false;
   };
@@ -227,6 +238,7 @@ class PipeEnd {
   Status found_record(const ByteRing::Record& record, Message& message, std::size_t most);
   Status look();
   static Status look_for_loop(void* end, WaitHandle::Look how);
+  static Status look_for_room(void* end, WaitHandle::Look how);
   static UniqueFd peer_pidfd(void* end);
   /// For a call that found nothing.
   void rearm_descriptor();

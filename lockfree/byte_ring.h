@@ -13,6 +13,10 @@
 //   ByteRing::Consumer consumer(memory);
 //   if (auto record = consumer.try_peek()) { use(record->payload); consumer.release(); }
 //
+// Each side may be given the place of the consumer's words elsewhere, kProgressBytes of them: then
+// the producer writes `memory` alone and the consumer that place alone, so that each can have the
+// other's read-only (ipc/sealed_connection.h).
+//
 // In memory (position-independent; offsets in bytes; who writes it):
 //
 //     0  capacity u64                                format()
@@ -71,12 +75,15 @@ template <class Env>
 class BasicByteRing {
   using Word64 = internal::Word<std::uint64_t>;
 
+  struct alignas(kNoSharing) Progress {
+    Word64 head;
+    Word64 records_out;
+  };
   struct Control {
     Word64 capacity;
     alignas(kNoSharing) Word64 tail;
     Word64 records_in;
-    alignas(kNoSharing) Word64 head;
-    Word64 records_out;
+    Progress progress;
   };
   static_assert(sizeof(Control) == 3 * kNoSharing);
 
@@ -88,6 +95,7 @@ class BasicByteRing {
   /// What both sides know of a ring, checked once and kept in private memory.
   struct View {
     Control* control;
+    Progress* progress;
     Word64* words;
     std::uint64_t capacity;
 
@@ -116,6 +124,8 @@ class BasicByteRing {
  public:
   static constexpr std::size_t kMinCapacity = 128;
   static constexpr std::size_t kMaxCapacity = std::size_t{1} << 30;
+  /// Of the consumer's words, where they lie elsewhere, aligned to kNoSharing and zero at first.
+  static constexpr std::size_t kProgressBytes = sizeof(Progress);
 
   class Producer;
   class Consumer;
@@ -168,8 +178,8 @@ class BasicByteRing {
       // Relaxed: a snapshot for people.
       return Env::load(word, std::memory_order_relaxed);
     };
-    return Counters{read(c->capacity), read(c->tail), read(c->records_in), read(c->head),
-                    read(c->records_out)};
+    return Counters{read(c->capacity), read(c->tail), read(c->records_in), read(c->progress.head),
+                    read(c->progress.records_out)};
   }
 
  private:
@@ -203,9 +213,20 @@ class BasicByteRing {
                    .expected = "a power of two that fits as its capacity",
                    .found = std::to_string(capacity)});
     }
-    return {control,
+    return {control, &control->progress,
             internal::attach_object<Word64>(memory.subspan(sizeof(Control)), capacity / kHeader),
             capacity};
+  }
+
+  static View attach(std::span<std::byte> memory, std::span<std::byte> progress) {
+    View view = attach(memory);
+    view.progress = internal::attach_object<Progress>(progress);
+    if (view.progress == nullptr) {
+      throw Error::from_errno(EINVAL, {.tried = "attach to a byte ring",
+                                       .expected = "128 bytes for its reader, aligned to 128",
+                                       .found = std::to_string(progress.size()) + " bytes"});
+    }
+    return view;
   }
 };
 
@@ -215,21 +236,10 @@ class BasicByteRing<Env>::Producer {
  public:
   /// Takes over where a predecessor stopped. Throws Error if `memory` holds no ring, or one whose
   /// counters or headers no correct process wrote.
-  explicit Producer(std::span<std::byte> memory) : view_(attach(memory)) {
-    // Acquire: pairs with Consumer::release, so that what was consumed may be overwritten.
-    head_ = Env::load(view_.control->head, std::memory_order_acquire);
-    // Relaxed: a hint; the headers decide.
-    tail_ = Env::load(view_.control->tail, std::memory_order_relaxed);
-    // Relaxed: a count for people.
-    records_ = Env::load(view_.control->records_in, std::memory_order_relaxed);
-    if (static_cast<std::int64_t>(tail_ - head_) < 0) tail_ = head_;
-    if (tail_ - head_ > view_.capacity || tail_ % kHeader != 0 || !walk_to_end()) {
-      throw Error(Status::corrupt,
-                  {.tried = "take over the writing side of a byte ring",
-                   .expected = "records from head to tail",
-                   .found = "head " + std::to_string(head_) + ", tail " + std::to_string(tail_)});
-    }
-  }
+  explicit Producer(std::span<std::byte> memory) : Producer(attach(memory)) {}
+  /// Where the consumer's words lie elsewhere; only read.
+  Producer(std::span<std::byte> memory, std::span<std::byte> progress)
+      : Producer(attach(memory, progress)) {}
 
   /// Room for `size` bytes of payload to fill in place; empty if there is none: status() tells
   /// whether the ring is full, the record too_large for it, or the ring corrupt.
@@ -282,6 +292,22 @@ class BasicByteRing<Env>::Producer {
   [[nodiscard]] std::size_t max_record() const { return largest(view_.capacity); }
 
  private:
+  explicit Producer(const View& view) : view_(view) {
+    // Acquire: pairs with Consumer::release, so that what was consumed may be overwritten.
+    head_ = Env::load(view_.progress->head, std::memory_order_acquire);
+    // Relaxed: a hint; the headers decide.
+    tail_ = Env::load(view_.control->tail, std::memory_order_relaxed);
+    // Relaxed: a count for people.
+    records_ = Env::load(view_.control->records_in, std::memory_order_relaxed);
+    if (static_cast<std::int64_t>(tail_ - head_) < 0) tail_ = head_;
+    if (tail_ - head_ > view_.capacity || tail_ % kHeader != 0 || !walk_to_end()) {
+      throw Error(Status::corrupt,
+                  {.tried = "take over the writing side of a byte ring",
+                   .expected = "records from head to tail",
+                   .found = "head " + std::to_string(head_) + ", tail " + std::to_string(tail_)});
+    }
+  }
+
   std::optional<std::span<std::byte>> refuse(Status why) {
     status_ = why;
     return std::nullopt;
@@ -291,7 +317,7 @@ class BasicByteRing<Env>::Producer {
     if (bytes <= view_.capacity - (tail_ - head_)) [[likely]]
       return Status::ok;
     // Acquire: pairs with Consumer::release; the consumer has finished reading what it freed.
-    const std::uint64_t head = Env::load(view_.control->head, std::memory_order_acquire);
+    const std::uint64_t head = Env::load(view_.progress->head, std::memory_order_acquire);
     if (tail_ - head > view_.capacity) return Status::corrupt;
     head_ = head;
     return bytes <= view_.capacity - (tail_ - head_) ? Status::ok : Status::full;
@@ -323,17 +349,10 @@ template <class Env>
 class BasicByteRing<Env>::Consumer {
  public:
   /// Takes over where a predecessor stopped. Throws Error if `memory` holds no ring.
-  explicit Consumer(std::span<std::byte> memory) : view_(attach(memory)) {
-    // Acquire: pairs with the predecessor's release in release().
-    head_ = Env::load(view_.control->head, std::memory_order_acquire);
-    // Relaxed: a count for people.
-    records_ = Env::load(view_.control->records_out, std::memory_order_relaxed);
-    if (head_ % kHeader != 0) {
-      throw Error(Status::corrupt, {.tried = "take over the reading side of a byte ring",
-                                    .expected = "a head that is a multiple of 8",
-                                    .found = std::to_string(head_)});
-    }
-  }
+  explicit Consumer(std::span<std::byte> memory) : Consumer(attach(memory)) {}
+  /// Where the consumer's words lie elsewhere; `memory` is only read.
+  Consumer(std::span<std::byte> memory, std::span<std::byte> progress)
+      : Consumer(attach(memory, progress)) {}
 
   /// The oldest record, in place; empty if there is none: status() tells whether the ring is empty
   /// or corrupt. It stays until release().
@@ -360,9 +379,9 @@ class BasicByteRing<Env>::Consumer {
   void release() {
     head_ = peeked_end_;
     // Release: pairs with the acquire of head in Producer; our reads of the payload come before it.
-    Env::store(view_.control->head, head_, std::memory_order_release);
+    Env::store(view_.progress->head, head_, std::memory_order_release);
     // Relaxed: a count for people.
-    Env::store(view_.control->records_out, ++records_, std::memory_order_relaxed);
+    Env::store(view_.progress->records_out, ++records_, std::memory_order_relaxed);
   }
 
   /// Why the last try_peek() that found nothing did so.
@@ -370,6 +389,18 @@ class BasicByteRing<Env>::Consumer {
   [[nodiscard]] std::size_t capacity() const { return view_.capacity; }
 
  private:
+  explicit Consumer(const View& view) : view_(view) {
+    // Acquire: pairs with the predecessor's release in release().
+    head_ = Env::load(view_.progress->head, std::memory_order_acquire);
+    // Relaxed: a count for people.
+    records_ = Env::load(view_.progress->records_out, std::memory_order_relaxed);
+    if (head_ % kHeader != 0) {
+      throw Error(Status::corrupt, {.tried = "take over the reading side of a byte ring",
+                                    .expected = "a head that is a multiple of 8",
+                                    .found = std::to_string(head_)});
+    }
+  }
+
   std::optional<Record> refuse(Status why) {
     status_ = why;
     return std::nullopt;
