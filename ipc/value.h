@@ -156,8 +156,11 @@ class Value {
   }
 
  private:
-  static constexpr SegmentKind kind() {
-    return {.name = "value", .version = kVersion, .fingerprint = type_fingerprint<T>()};
+  static SegmentKind kind() {
+    // For people, and for the inspector, who can't know the size otherwise.
+    static const std::string type = type_text<T>() + ", " + std::to_string(sizeof(T)) + " bytes";
+    return {
+        .name = "value", .version = kVersion, .fingerprint = type_fingerprint<T>(), .type = type};
   }
   static Segment::Format format(const T& initial) {
     return [initial](std::span<std::byte> object) {
