@@ -198,7 +198,8 @@ class Value {
 
  private:
   static SegmentKind kind() {
-    static const std::string type = type_text<T>();
+    // For people, and for the inspector, who can't know the size otherwise.
+    static const std::string type = type_text<T>() + ", " + std::to_string(sizeof(T)) + " bytes";
     return {
         .name = "value", .version = kVersion, .fingerprint = type_fingerprint<T>(), .type = type};
   }
