@@ -39,9 +39,8 @@ concept SentAsValue = !std::is_convertible_v<const T&, std::string_view> &&
 
 /// Record type of a value; plain bytes have type 0.
 template <class T>
-constexpr std::uint32_t message_type() {
-  return static_cast<std::uint32_t>(codec_fingerprint<T>()) | 1;
-}
+inline constexpr std::uint32_t kMessageType =
+    static_cast<std::uint32_t>(codec_fingerprint<T>()) | 1;
 
 /// The sending half of an end.
 template <class Base>
@@ -163,7 +162,7 @@ class Sending : public Base {
     static_assert(explain_why_not<T>());
     if constexpr (Travels<T>) {
       if constexpr (kInBulk<T>) {
-        return send_bytes<kWaits>(message_type<T>(), std::as_bytes(std::span(&value, 1)), deadline);
+        return send_bytes<kWaits>(kMessageType<T>, std::as_bytes(std::span(&value, 1)), deadline);
       } else {
         if constexpr (TellsItsSize<T>) {
           const std::size_t size = encoded_size(value);
@@ -171,7 +170,7 @@ class Sending : public Base {
         }
         auto& bytes = this->scratch();
         encode(value, bytes);
-        return send_bytes<kWaits>(message_type<T>(), bytes, deadline);
+        return send_bytes<kWaits>(kMessageType<T>, bytes, deadline);
       }
     }
     return Status::mismatch;
@@ -194,7 +193,7 @@ class Sending : public Base {
     if (result.status != Status::ok || result.size != size) {
       throw std::logic_error("sluice: a value changed while it was being sent");
     }
-    this->commit_record(message_type<T>(), size);
+    this->commit_record(kMessageType<T>, size);
     return Status::ok;
   }
 };
@@ -215,6 +214,11 @@ class Receiving : public Base {
   /// Receives a value sent as a T.
   template <SentAsValue T>
   Status recv(T& value, Deadline deadline = Deadline::never()) {
+    if constexpr (kTakenAtOnce<T>) {
+      const auto found = this->receive_at_once(kMessageType<T>, &value, sizeof(T));
+      if (found == Base::Found::message) [[likely]]
+        return Status::ok;
+    }
     return wait_and_take(value, deadline);
   }
 
@@ -257,6 +261,11 @@ class Receiving : public Base {
   Status try_recv(std::string& text) { return try_and_take(text); }
   template <SentAsValue T>
   Status try_recv(T& value) {
+    if constexpr (kTakenAtOnce<T>) {
+      const auto found = this->receive_at_once(kMessageType<T>, &value, sizeof(T));
+      if (found != Base::Found::unclear) [[likely]]
+        return found == Base::Found::message ? Status::ok : Status::empty;
+    }
     return try_and_take(value);
   }
 
@@ -339,6 +348,13 @@ class Receiving : public Base {
   using Base::Base;
 
  private:
+  /// Copied out as it lies there, by an end that can.
+  template <class T>
+  static constexpr bool kTakenAtOnce = [] {
+    if constexpr (Travels<T> && requires { typename Base::Found; }) return kInBulk<T>;
+    return false;
+  }();
+
   RecvResult refused(Status status) const {
     return {status, status == Status::too_large ? this->announced() : 0};
   }
@@ -372,10 +388,14 @@ class Receiving : public Base {
   Status take(const Message& message, T& value) {
     static_assert(explain_why_not<T>());
     if constexpr (Travels<T>) {
-      if (message.type != message_type<T>()) return Status::mismatch;
+      if (message.type != kMessageType<T>) return Status::mismatch;
       constexpr std::size_t kSize = fixed_size<T>();
       if (kSize != 0 && message.payload.size() != kSize) return Status::mismatch;
-      if (const Status s = decode(message.payload, value); s != Status::ok) return s;
+      if constexpr (kInBulk<T>) {
+        copy_bytes(&value, message.payload.data(), kSize);
+      } else if (const Status s = decode(message.payload, value); s != Status::ok) {
+        return s;
+      }
       this->release();
     }
     return Status::ok;

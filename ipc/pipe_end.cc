@@ -63,8 +63,6 @@ Segment::Format format_as(const PipePlan& plan, EndWord first) {
   };
 }
 
-constexpr bool is_part(std::uint32_t type) { return type == kFirstPart || type == kNextPart; }
-
 constexpr EndWord kVacant = {EndState::vacant, participant::kNobody};
 
 /// The end's wait policy, if it has one of its own, for the time of one wait.
@@ -104,6 +102,9 @@ class PipeChannel {
     const std::size_t offset = rings_offset(duplex);
     if (object.size() <= offset) refuse("room for its parts", object.size());
     ends_ = attach_object<EndWords>(object);
+    for (const PipeSide side : {PipeSide::first, PipeSide::second}) {
+      noted_[index_of(side)].peer = &(*ends_)[index_of(peer_of(side))];
+    }
     rings_[0] = object.subspan(offset);
     capacity_ = ByteRing::capacity(rings_[0]);
     max_in_place_ = ByteRing::max_record(rings_[0]);
@@ -174,13 +175,7 @@ class PipeChannel {
     }
   }
 
-  /// Who has claimed the side through this channel object, and whether its handle was closed. Both
-  /// sequentially consistent where they meet: claim() writes one and reads the other, close() the
-  /// other way round, and one of the two must notice.
-  std::array<std::atomic<Tag>, 2> owner = {};
-  std::array<std::atomic<bool>, 2> closed = {};
-  /// Whether a call on the side is under way in this process, by Way; PipeEnd::Call and close().
-  std::array<std::array<std::atomic<bool>, 2>, 2> in_call = {};
+  [[nodiscard]] PipeUse& noted(PipeSide side) { return noted_[index_of(side)]; }
 
  private:
   static std::size_t lane(PipeSide side, Way way) {
@@ -215,6 +210,7 @@ class PipeChannel {
   Segment segment_;
   bool duplex_;
   EndWords* ends_ = nullptr;
+  std::array<PipeUse, 2> noted_;
   // By the side that receives; a pipe has the first of each.
   std::array<std::span<std::byte>, 2> rings_;
   std::array<EventCount*, 2> data_ = {};
@@ -232,7 +228,10 @@ class PipeChannel {
 // Whose an end is
 
 PipeEnd::PipeEnd(std::shared_ptr<PipeChannel> channel, PipeSide side)
-    : channel_(std::move(channel)), side_(side) {}
+    : channel_(std::move(channel)),
+      noted_(&channel_->noted(side)),
+      max_in_place_(channel_->max_in_place()),
+      side_(side) {}
 
 void PipeEnd::claim_or_throw() {
   if (const Status status = claim(); status != Status::ok) {
@@ -243,7 +242,14 @@ void PipeEnd::claim_or_throw() {
   }
 }
 
-PipeEnd::PipeEnd(PipeEnd&& other) noexcept = default;
+PipeEnd::PipeEnd(PipeEnd&& other) noexcept
+    : channel_(std::move(other.channel_)),
+      noted_(std::exchange(other.noted_, nullptr)),
+      max_in_place_(std::exchange(other.max_in_place_, 0)),
+      side_(other.side_),
+      out_(std::move(other.out_)),
+      in_(std::move(other.in_)),
+      descriptor_(std::move(other.descriptor_)) {}
 
 PipeEnd& PipeEnd::operator=(PipeEnd&& other) noexcept {
   if (this == &other) return *this;
@@ -251,6 +257,8 @@ PipeEnd& PipeEnd::operator=(PipeEnd&& other) noexcept {
   close();
   if (channel_ != nullptr) end_stream();
   channel_ = std::move(other.channel_);
+  noted_ = std::exchange(other.noted_, nullptr);
+  max_in_place_ = std::exchange(other.max_in_place_, 0);
   side_ = other.side_;
   wait_policy_ = other.wait_policy_;
   out_ = std::move(other.out_);
@@ -264,54 +272,30 @@ PipeEnd::~PipeEnd() {
   if (channel_ != nullptr) end_stream();  // nobody is inside a call any more
 }
 
-PipeEnd::Call::Call(PipeEnd& end, Way way) noexcept : end_(end), way_(way) {
-  if (end_.channel_ == nullptr) return;
-  auto& flags = end_.channel_->in_call[index_of(end_.side_)];
-  // Relaxed: ordered before the call's look at `closed` by the barrier; see close().
-  flags[static_cast<std::size_t>(way_)].store(true, std::memory_order_relaxed);
-  RealEnv::light_barrier();
-}
-
-PipeEnd::Call::~Call() {
-  if (end_.channel_ == nullptr) return;
-  auto& flags = end_.channel_->in_call[index_of(end_.side_)];
-  // Release: what this call did in the ring comes before a close() that finds no call under way.
-  flags[static_cast<std::size_t>(way_)].store(false, std::memory_order_release);
-  RealEnv::light_barrier();
-  if (!end_.closed()) [[likely]]
-    return;
+void PipeEnd::end_after_call() noexcept {
   // A call the other way may be ending as well: of the two stores and the two looks, the fence lets
   // at least one look see both stores.
   RealEnv::fence();
-  // Acquire: pairs with the release above, of the other thread.
-  if (!flags[0].load(std::memory_order_acquire) && !flags[1].load(std::memory_order_acquire)) {
-    end_.end_stream();
-  }
+  if (!noted_->calls_under_way()) end_stream();
 }
 
 void PipeEnd::close() noexcept {
   if (channel_ == nullptr) return;
-  const std::size_t side = index_of(side_);
-  // Sequentially consistent: see PipeChannel::owner.
-  if (channel_->closed[side].exchange(true)) return;
+  // Sequentially consistent: see PipeUse::owner.
+  if (noted_->closed.exchange(true)) return;
   channel_->notify_all();
   // The end may be taken over as soon as its word says closed, so not while another thread is at
   // work in the ring. The heavy barrier pairs with the light ones of Call: either we see its flag,
   // or it sees ours, when it begins or when it ends.
-  const auto& flags = channel_->in_call[side];
-  const bool nobody_inside = RealEnv::heavy_barrier_within_process() &&
-                             // Acquire: pairs with the release in ~Call().
-                             !flags[0].load(std::memory_order_acquire) &&
-                             // Acquire: as above.
-                             !flags[1].load(std::memory_order_acquire);
+  const bool nobody_inside = RealEnv::heavy_barrier_within_process() && !noted_->calls_under_way();
   if (nobody_inside) end_stream();
 }
 
 void PipeEnd::end_stream() noexcept {
   const Tag me = participant::self_if_attached();
-  // Sequentially consistent: see PipeChannel::owner. Once: this process may have claimed the end
+  // Sequentially consistent: see PipeUse::owner. Once: this process may have claimed the end
   // again by now, through another handle.
-  const Tag owner = channel_->owner[index_of(side_)].exchange(participant::kNobody);
+  const Tag owner = noted_->owner.exchange(participant::kNobody);
   if (me != participant::kNobody && owner == me) {
     channel_->change_end(side_, {EndState::open, me}, {EndState::closed, me});
   } else {
@@ -319,21 +303,6 @@ void PipeEnd::end_stream() noexcept {
   }
   channel_->notify_all();
 }
-
-bool PipeEnd::closed() const noexcept {
-  // Relaxed: a flag of this process; who waits is notified after it is set.
-  return channel_ == nullptr || channel_->closed[index_of(side_)].load(std::memory_order_relaxed);
-}
-
-bool PipeEnd::is_mine() const noexcept {
-  if (closed()) return false;
-  // Acquire: pairs with claim(), which another thread of this process, one that uses this end the
-  // other way, may have made; its rings are seen as well.
-  const Tag owner = channel_->owner[index_of(side_)].load(std::memory_order_acquire);
-  return owner != participant::kNobody && owner == participant::self_if_attached();
-}
-
-Status PipeEnd::use() { return is_mine() ? Status::ok : claim(); }
 
 Status PipeEnd::claim() {
   if (closed()) return Status::closed;
@@ -355,11 +324,11 @@ Status PipeEnd::claim() {
   }
   channel_->drop_offers_on_claim(side_, me);
   Status status = take_rings();
-  // Sequentially consistent: see PipeChannel::owner.
-  channel_->owner[index_of(side_)].store(me);
-  if (channel_->closed[index_of(side_)].load()) status = Status::closed;
+  // Sequentially consistent: see PipeUse::owner.
+  noted_->owner.store(me);
+  if (noted_->closed.load()) status = Status::closed;
   if (status != Status::ok) {
-    channel_->owner[index_of(side_)].store(participant::kNobody);
+    noted_->owner.store(participant::kNobody);
     channel_->change_end(side_, {EndState::open, me}, {EndState::closed, me});
   }
   return status;
@@ -439,10 +408,6 @@ std::size_t PipeEnd::capacity() const { return channel_ == nullptr ? 0 : channel
 
 std::size_t PipeEnd::max_message() const {
   return channel_ == nullptr ? 0 : channel_->max_message();
-}
-
-std::size_t PipeEnd::max_in_place() const {
-  return channel_ == nullptr ? 0 : channel_->max_in_place();
 }
 
 void PipeEnd::set_wait_policy(WaitPolicy policy) {
@@ -563,15 +528,13 @@ void PipeEnd::throw_unless_sent(Status status) const {
   throw Error(status, std::move(text));
 }
 
-Status PipeEnd::try_claim_room(std::size_t size, std::span<std::byte>& room) {
+Status PipeEnd::look_for_room(std::size_t size, std::span<std::byte>& room) {
   if (const Status s = use(); s != Status::ok) [[unlikely]]
     return s;
   check_not_held(Way::out);
   if (size > max_in_place()) [[unlikely]]
     return refuse(size);
-  if (channel_->end(peer_of(side_)).state == EndState::closed) [[unlikely]] {
-    return Status::closed;
-  }
+  if (peer_has_closed()) return Status::closed;
   const auto found = out_.ring->try_claim(size);
   if (!found) [[unlikely]] {
     const Status status = out_.ring->status();
@@ -581,11 +544,10 @@ Status PipeEnd::try_claim_room(std::size_t size, std::span<std::byte>& room) {
   return Status::ok;
 }
 
-Status PipeEnd::claim_room(std::size_t size, std::span<std::byte>& room, Deadline deadline) {
+Status PipeEnd::wait_for_room(std::size_t size, std::span<std::byte>& room, Deadline deadline) {
   for (;;) {
-    const Status status = try_claim_room(size, room);
-    if (status != Status::full) [[likely]]
-      return status;
+    const Status status = look_for_room(size, room);
+    if (status != Status::full) return status;
     const auto ready = [&] {
       return closed() || out_.ring->try_claim(size) || out_.ring->status() != Status::full;
     };
@@ -599,38 +561,30 @@ Status PipeEnd::claim_room(std::size_t size, std::span<std::byte>& room, Deadlin
   }
 }
 
-void PipeEnd::commit_record(std::uint32_t type, std::size_t size) noexcept {
-  out_.ring->commit(type, size);
-  out_.data->notify_all();
-}
-
-Status PipeEnd::send_record(std::uint32_t type, std::span<const std::byte> payload,
+Status PipeEnd::send_slowly(std::uint32_t type, std::span<const std::byte> payload,
                             Deadline deadline) {
-  if (payload.size() > max_in_place()) [[unlikely]]
-    return send_parts(type, payload, deadline);
   const Call call(*this, Way::out);
+  if (payload.size() > max_in_place()) return send_parts(type, payload, deadline);
   std::span<std::byte> room;
-  const Status status = claim_room(payload.size(), room, deadline);
-  if (status != Status::ok) [[unlikely]]
-    return status;
-  std::copy(payload.begin(), payload.end(), room.begin());
+  const Status status = wait_for_room(payload.size(), room, deadline);
+  if (status != Status::ok) return status;
+  copy_bytes(room.data(), payload.data(), payload.size());
   commit_record(type, payload.size());
   return Status::ok;
 }
 
-Status PipeEnd::try_send_record(std::uint32_t type, std::span<const std::byte> payload) {
+Status PipeEnd::try_send_slowly(std::uint32_t type, std::span<const std::byte> payload) {
   const Call call(*this, Way::out);
   std::span<std::byte> room;
-  const Status status = try_claim_room(payload.size(), room);
+  const Status status = look_for_room(payload.size(), room);
   if (status != Status::ok) return status;
-  std::copy(payload.begin(), payload.end(), room.begin());
+  copy_bytes(room.data(), payload.data(), payload.size());
   commit_record(type, payload.size());
   return Status::ok;
 }
 
 Status PipeEnd::send_parts(std::uint32_t type, std::span<const std::byte> payload,
                            Deadline deadline) {
-  const Call call(*this, Way::out);
   if (const Status s = use(); s != Status::ok) return s;
   if (payload.size() > max_message()) return refuse(payload.size());
   const std::size_t most = channel_->part_size();
@@ -667,19 +621,6 @@ void PipeEnd::forget_parts() noexcept {
   in_.total = 0;
   in_.parts.clear();
   if (in_.parts.capacity() > kScratchKept) in_.parts = {};
-}
-
-void PipeEnd::release_record() noexcept {
-  in_.ring->release();
-  in_.space->notify_all();
-}
-
-void PipeEnd::release() noexcept {
-  if (in_.in_ring) [[likely]] {
-    release_record();
-  } else {
-    forget_parts();
-  }
 }
 
 /// The next message that is there: a record, or the last of its parts.
@@ -781,8 +722,7 @@ Status PipeEnd::find_now(Find find) {
   check_not_held(Way::in);
   const Status status = find();
   if (status != Status::empty) return status;
-  const bool closed_by_peer = channel_->end(peer_of(side_)).state == EndState::closed;
-  const Status peer = closed_by_peer ? Status::closed : peer_or(Status::empty, in_.fruitless);
+  const Status peer = peer_has_closed() ? Status::closed : peer_or(Status::empty, in_.fruitless);
   if (peer == Status::empty) return peer;
   // The peer's last message was committed before it closed or died: looked for after that is known.
   const Status again = find();
@@ -868,11 +808,11 @@ void PipeEnd::rearm_descriptor() {
     descriptor_->rearm(receiving_handle());
 }
 
-Status PipeEnd::wait_for_message(Message& message, Deadline deadline, std::size_t most) {
+Status PipeEnd::wait_slowly(Message& message, Deadline deadline, std::size_t most) {
   return await_message(deadline, [&] { return next(message, most); });
 }
 
-Status PipeEnd::try_for_message(Message& message, std::size_t most) {
+Status PipeEnd::try_slowly(Message& message, std::size_t most) {
   return try_find([&] { return next(message, most); });
 }
 

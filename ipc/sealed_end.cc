@@ -55,8 +55,6 @@ constexpr std::uint32_t kLooks = 1024;
 /// Scratch memory beyond this is given back.
 constexpr std::size_t kScratchKept = std::size_t{1} << 20;
 
-constexpr bool is_part(std::uint32_t type) { return type == kFirstPart || type == kNextPart; }
-
 void check_options(const SealedOptions& options) {
   if (options.max_message != 0 && options.max_message <= kLargestMessage) return;
   throw Error::from_errno(EINVAL, {.tried = "make a sealed connection",
