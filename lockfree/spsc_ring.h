@@ -122,6 +122,8 @@ class BasicSpscRing {
   };
 
  public:
+  using value_type = T;
+
   /// The turn is half a position; twice the storage must fit in it.
   static constexpr std::size_t kMaxCapacity = std::size_t{1} << 30;
 
