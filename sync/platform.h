@@ -51,6 +51,16 @@ inline void cpu_pause() noexcept {
 #endif
 }
 
+/// Tells the CPU that the line of `address` will be written soon: it may be fetched meanwhile.
+inline void cpu_fetch_for_writing(const void* address) noexcept {
+#if defined(__x86_64__)
+  // Not the builtin, which without -mprfchw fetches for reading.
+  asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(address)));
+#else
+  __builtin_prefetch(address, 1);
+#endif
+}
+
 /// How many CPUs the calling thread may run on (its affinity mask), at least 1. One system call.
 /// With one CPU spinning only keeps the awaited party from running.
 inline int usable_cpus() noexcept {
