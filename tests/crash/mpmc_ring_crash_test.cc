@@ -281,6 +281,21 @@ TEST_F(MpmcRingCrash, Pop) {
   }));
 }
 
+TEST_F(MpmcRingCrash, PopOfABatchTakesAPrefix) {
+  expect_intact(on_ring(
+      "mpmc ring pop of a batch", {100, 101, 102},
+      [this] {
+        std::array<Item, 2> items{};
+        static_cast<void>(consumer_->try_pop_n(items));
+      },
+      [this] { other_puts(); }, [this] { other_puts(); },
+      [](bool completed, const Numbers& found) {
+        const Numbers rest = {102};
+        return completed ? unless_one_of({rest}, found)
+                         : unless_one_of({{100, 101, 102}, {101, 102}, rest}, found);
+      }));
+}
+
 TEST_F(MpmcRingCrash, PopBesideAnother) {
   // The other gets what is behind the victim's, or what the victim had.
   CrashOperation op = pop_of_100("mpmc ring pop beside another", [this] {

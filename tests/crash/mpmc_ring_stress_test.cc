@@ -185,13 +185,14 @@ TEST_F(MpmcRingStress, EachItemComesOutOnceWhoeverIsKilled) {
     return (worker % 2 == 0 ? area_->acknowledged : area_->taken)[side].load();
   };
   stress.verdict = [this] { return verdict(); };
-  KillStressOptions options{.duration = 1ms, .min_kills = 200};  // the kills decide
+  // The kills decide. On a busy machine who yields may wait for seconds.
+  KillStressOptions options{.duration = 1ms, .min_kills = 200, .hang_after = 20s};
   const char* const kills = std::getenv("SLUICE_SOAK_KILLS");
   if (kills != nullptr) options.min_kills = std::strtoull(kills, nullptr, 10);
   const KillStressResult result = kill_stress(stress, options);
   std::cout << "[   STRESS ] " << result << std::endl;
   EXPECT_TRUE(result.intact()) << result;
-  EXPECT_LT(result.longest_pause, 2s);
+  EXPECT_LT(result.longest_pause, 5s);
 }
 
 }  // namespace
