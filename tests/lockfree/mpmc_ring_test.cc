@@ -145,6 +145,41 @@ TEST(MpmcRing, PaddingStaysInItsProcess) {
   }
 }
 
+TEST(MpmcRing, BatchesGoRoundTheEndOfTheMemory) {
+  Ring<std::uint64_t> ring(200);
+  Numbers in(150), out(200);
+  for (std::uint64_t next = 0; next < 3000;) {
+    std::ranges::generate(in, [&] { return next++; });
+    ASSERT_EQ(ring.producer->try_push_n(in), in.size());
+    ASSERT_EQ(ring.producer->size(), in.size());
+    ASSERT_EQ(ring.consumer->try_pop_n(out), in.size());
+    ASSERT_TRUE(std::ranges::equal(in, std::span(out).first(in.size())));
+  }
+}
+
+TEST(MpmcRing, BatchesAndSingleItemsMix) {
+  Ring<std::uint64_t> ring(10);
+  std::mt19937 random(1);
+  std::uint64_t in = 0, out = 0;
+  for (int i = 0; i < 20000; ++i) {
+    Numbers items(random() % 8);
+    std::ranges::generate(items, [n = in]() mutable { return n++; });
+    const std::size_t room = 10 - (in - out);
+    ASSERT_EQ(ring.producer->try_push_n(items), std::min(room, items.size()));
+    in += std::min(room, items.size());
+    if (random() % 2 == 0 && in != out) {
+      // Given back, at which it is offered again.
+      ASSERT_EQ(*ring.consumer->try_peek(), out);
+      ring.consumer->put_back();
+    }
+    items.assign(random() % 8, 0);
+    const std::size_t popped = ring.consumer->try_pop_n(items);
+    ASSERT_EQ(popped, std::min<std::size_t>(in - out, items.size()));
+    for (std::size_t k = 0; k < popped; ++k) ASSERT_EQ(items[k], out++);
+    ASSERT_EQ(ring.producer->size(), in - out);
+  }
+}
+
 TEST(MpmcRing, BatchesStopAtTheEnd) {
   Ring<std::uint64_t> ring(5);
   const Numbers in = {1, 2, 3, 4, 5, 6, 7};
@@ -194,6 +229,25 @@ TEST(MpmcRing, ManyHandlesTakeTurns) {
     }
     ASSERT_EQ(ring.producer->size(), in - out);
   }
+}
+
+TEST(MpmcRing, AHandleThatHasRestedForAgesFindsItsPlace) {
+  // More laps than a cell's word counts.
+  Ring<std::uint64_t> ring(1);
+  MpmcRing<std::uint64_t>::Producer other_producer(ring.memory.span());
+  MpmcRing<std::uint64_t>::Consumer other_consumer(ring.memory.span());
+  std::uint64_t value = 0;
+  for (std::uint64_t i = 0; i < (std::uint64_t{1} << 23) + 5; ++i) {
+    ASSERT_EQ(ring.producer->try_push(i), Status::ok);
+    ASSERT_EQ(ring.consumer->try_pop(value), Status::ok);
+  }
+  ASSERT_NE(ring.producer->try_claim(), nullptr);
+  EXPECT_EQ(other_consumer.try_pop(value), Status::empty);
+  EXPECT_EQ(other_producer.try_push(1), Status::full);
+  ring.producer->abort();
+  EXPECT_EQ(other_producer.try_push(7), Status::ok);
+  EXPECT_EQ(other_consumer.try_pop(value), Status::ok);
+  EXPECT_EQ(value, 7U);
 }
 
 TEST(MpmcRing, AnUnfinishedPushHoldsUpWhatCameAfterIt) {
@@ -546,8 +600,8 @@ TEST(MpmcRing, AWalkWithoutEndIsCorrupt) {
 
 TEST(MpmcRing, UnknownOwnersAreDead) {
   Ring<std::uint64_t> ring(3);
-  ring.memory.poke(word_at(0), CellWord::make(0, State::writing, 0));
-  ring.memory.poke(word_at(1), CellWord::make(0, State::writing, 0x7fffffff));
+  ring.memory.poke(word_at(0), CellWord::claimed(0, State::writing, 0));
+  ring.memory.poke(word_at(1), CellWord::claimed(0, State::writing, 0x7fffffff));
   ring.push({1});
   ring.consumer->suspect_claims();
   EXPECT_EQ(ring.drain(), (Numbers{1}));
@@ -566,11 +620,11 @@ TEST(MpmcRing, SurvivesAnyBytes) {
           ring.memory.poke(at, random() % 2 == 0 ? random() : random() % 64);
           break;
         case 1:
-          ring.memory.poke(at, CellWord::make(random() % 8, static_cast<State>(random() % 4),
-                                              random() % 2 == 0 ? 0 : 12345));
+          ring.memory.poke(at, CellWord::claimed(random() % 8, static_cast<State>(random() % 4),
+                                                 random() % 2 == 0 ? 0 : 12345, random() % 64 + 1));
           break;
         case 2:
-          static_cast<void>(ring.producer->try_push(random()));
+          static_cast<void>(ring.producer->try_push_n(std::array{random(), random()}));
           break;
         default:
           if (random() % 8 == 0) ring.consumer->suspect_claims();

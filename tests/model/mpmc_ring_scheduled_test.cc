@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -72,7 +73,7 @@ struct HastyEnv : ScheduledEnv {
 struct CarelessEnv : ScheduledEnv {
   template <class T>
   static bool cas(Word<T>& word, T& /*expected*/, T desired, Order success) noexcept {
-    ScheduledEnv::store(word, desired, success == Order::acquire ? Order::relaxed : success);
+    ScheduledEnv::store(word, desired, success == Order::acquire ? Order::relaxed : Order::release);
     return true;  // the fault
   }
 };
@@ -92,7 +93,8 @@ struct Plan {
   std::size_t consumers, tries;      ///< calls each
   std::size_t mortal_producers = 0;  ///< the first so many
   std::size_t mortal_consumers = 0;
-  bool by_copy = false;  ///< try_push and try_pop, which in a row take a shorter way
+  bool by_copy = false;   ///< try_push and try_pop, which take a shorter way
+  std::size_t batch = 0;  ///< try_push_n and try_pop_n of so many, if not 0
 };
 
 template <class Env>
@@ -141,6 +143,10 @@ class Traffic {
 
   void produce(std::size_t which) {
     typename Ring::Producer producer(memory());
+    if (plan_.batch != 0) {
+      produce_batches(producer, which);
+      return finish(which);
+    }
     for (std::size_t i = 0; i < plan_.items; ++i) {
       const std::size_t number = which * plan_.items + i;
       while (!push(producer, number + 1)) {
@@ -155,6 +161,21 @@ class Traffic {
       }
     }
     finish(which);
+  }
+
+  void produce_batches(typename Ring::Producer& producer, std::size_t which) {
+    std::array<Item, kMostItems> items;
+    for (std::size_t i = 0; i < plan_.items; ++i) items[i].set(which * plan_.items + i + 1);
+    for (std::size_t done = 0; done < plan_.items;) {
+      const std::size_t size = std::min(plan_.batch, plan_.items - done);
+      const std::size_t pushed = producer.try_push_n(std::span(items).subspan(done, size));
+      for (std::size_t i = 0; i < pushed; ++i) acknowledged_[which * plan_.items + done + i] = true;
+      done += pushed;
+      if (pushed == size) continue;
+      require(producer.status() == Status::full, "neither pushed nor full");
+      producer.suspect_claims();
+      Env::yield();
+    }
   }
 
   bool push(typename Ring::Producer& producer, std::uint64_t value) {
@@ -186,11 +207,23 @@ class Traffic {
   /// Whether there was one.
   template <class Consumer>
   bool take(Consumer& consumer, std::array<std::uint64_t, kMostThreads>& last) {
+    if (plan_.batch != 0) {
+      std::array<Item, kMostItems> items;
+      const std::size_t popped = consumer.try_pop_n(std::span(items).first(plan_.batch));
+      for (std::size_t i = 0; i < popped; ++i) check(items[i].get(), last);
+      return popped != 0;
+    }
     const std::uint64_t value = pop(consumer);
     if (value == 0) {
       require(consumer.status() == Status::empty, "neither popped nor empty");
       return false;
     }
+    check(value, last);
+    require(consumer.size() <= plan_.capacity, "more than fit");
+    return true;
+  }
+
+  void check(std::uint64_t value, std::array<std::uint64_t, kMostThreads>& last) {
     const std::uint64_t number = value - 1;
     require(number < plan_.producers * plan_.items, "an item that nobody has pushed");
     require(!taken_[number], "an item twice");
@@ -199,8 +232,6 @@ class Traffic {
     const std::uint64_t producer = number / plan_.items;
     require(plan_.mortal_consumers != 0 || number + 1 > last[producer], "out of order");
     last[producer] = number + 1;
-    require(consumer.size() <= plan_.capacity, "more than fit");
-    return true;
   }
 
   void consume(std::size_t which) {
@@ -244,9 +275,11 @@ class Traffic {
   std::string verdict(const ScheduleEnd& end) {
     std::size_t missing = 0;
     for (std::size_t i = 0; i < kMostItems; ++i) missing += acknowledged_[i] && !taken_[i] ? 1 : 0;
-    std::size_t may_have_one = 0;
-    for (std::size_t i = plan_.producers; i < others(); ++i) may_have_one += end.died[i] ? 1 : 0;
-    return missing <= may_have_one ? "" : std::to_string(missing) + " acknowledged and missing";
+    std::size_t may_have = 0;  // what they died with
+    for (std::size_t i = plan_.producers; i < others(); ++i) {
+      if (end.died[i]) may_have += std::max<std::size_t>(plan_.batch, 1);
+    }
+    return missing <= may_have ? "" : std::to_string(missing) + " acknowledged and missing";
   }
 
   Plan plan_ = {};
@@ -289,6 +322,37 @@ TEST_F(MpmcRingScheduled, DeliversEachItemOnceByTheShorterWay) {
   expect_holds_by_chance(traffic_.of(plan), {});
   plan.mortal_producers = 1;
   plan.mortal_consumers = 1;
+  expect_holds_by_chance(traffic_.of(plan), {.deaths = 2});
+}
+
+TEST_F(MpmcRingScheduled, DeliversBatches) {
+  Plan plan{3, 2, 3, 2, 2};
+  plan.batch = 2;
+  expect_holds_by_chance(traffic_.of(plan), {});
+  plan.capacity = 4;
+  plan.batch = 3;
+  expect_holds_by_chance(traffic_.of(plan), {});
+}
+
+TEST_F(MpmcRingScheduled, AProducerMayDieInABatch) {
+  Plan plan{.capacity = 3, .producers = 1, .items = 3, .consumers = 1, .tries = 1};
+  plan.batch = 3;
+  plan.mortal_producers = 1;
+  expect_holds_within_bounds(traffic_.of(plan), {.preemptions = 1, .old_values = 0, .deaths = 1});
+  plan.producers = 2;
+  plan.consumers = 2;
+  plan.mortal_producers = 2;
+  expect_holds_by_chance(traffic_.of(plan), {.deaths = 2});
+}
+
+TEST_F(MpmcRingScheduled, AConsumerMayDieInABatch) {
+  Plan plan{.capacity = 3, .producers = 1, .items = 3, .consumers = 1, .tries = 2};
+  plan.batch = 3;
+  plan.mortal_consumers = 1;
+  expect_holds_within_bounds(traffic_.of(plan), {.preemptions = 1, .old_values = 0, .deaths = 1});
+  plan.items = 5;
+  plan.consumers = 3;
+  plan.mortal_consumers = 2;
   expect_holds_by_chance(traffic_.of(plan), {.deaths = 2});
 }
 
