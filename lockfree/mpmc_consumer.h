@@ -54,7 +54,7 @@ class MpmcConsumer : public MpmcSide<T, Env> {
   void release() noexcept {
     release(*claimed_, leased_.lap());
     claimed_ = nullptr;
-    if (!left_out_) this->went_on(next_, view_.control().head);
+    if (!left_out_) went_on();
   }
 
   /// Offers the item again, at its old place.
@@ -81,7 +81,7 @@ class MpmcConsumer : public MpmcSide<T, Env> {
     this->copy(value, cell.value);
     release(cell, lap);
     next_.advance(view_.capacity());
-    this->went_on(next_, view_.control().head);
+    went_on();
     return Status::ok;
   }
 
@@ -108,6 +108,11 @@ class MpmcConsumer : public MpmcSide<T, Env> {
   static void release(Cell& cell, std::uint32_t lap) noexcept {
     // Release: pairs with the acquire of who claims the cell next; our reads of it come before.
     Env::store(cell.word, CellWord::make(lap + 1, State::empty), std::memory_order_release);
+  }
+
+  void went_on() noexcept {
+    if (this->is_due(next_)) [[unlikely]]
+      this->publish(view_.control().head, next_.position());
   }
 
   Status pop_slowly(T& value) {
@@ -138,7 +143,7 @@ class MpmcConsumer : public MpmcSide<T, Env> {
     }
     release(first, lap);
     next_.advance(view_.capacity(), run);
-    this->went_on(next_, view_.control().head);
+    went_on();
     return run;
   }
 
@@ -148,7 +153,7 @@ class MpmcConsumer : public MpmcSide<T, Env> {
       return this->refuse(Status::foreign_registry);
     const bool asks = look_back();
     if (!left_out_) next_ = view_.furthest(next_, view_.control().head);
-    for (std::uint64_t look = 0; look < this->looks_; ++look) {
+    for (std::uint64_t look = 0; look < view_.looks(); ++look) {
       Cell& cell = view_.cell(next_);
       switch (look_at(cell, me, asks)) {
         case Look::taken:

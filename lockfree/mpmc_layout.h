@@ -125,6 +125,11 @@ class MpmcView {
     capacity_ = static_cast<std::uint32_t>(capacity);
   }
 
+  /// The most cells that one call looks at: many rounds, since hints may be old.
+  [[nodiscard]] std::uint64_t looks() const noexcept {
+    return 64 * std::uint64_t{capacity_} + 65536;
+  }
+
   [[nodiscard]] MpmcControl& control() const noexcept { return *control_; }
   [[nodiscard]] std::uint32_t capacity() const noexcept { return capacity_; }
   [[nodiscard]] Cell& cell(const MpmcCursor& at) const noexcept { return cells_[at.index()]; }
@@ -155,10 +160,11 @@ class MpmcView {
   /// A snapshot: from the oldest item that is not consumed to the newest that is claimed.
   [[nodiscard]] std::size_t size() const {
     const MpmcCursor oldest = furthest(MpmcCursor(0, capacity_), control_->head);
-    const MpmcCursor head = walk(
-        oldest, [](std::uint64_t /*word*/, std::int32_t ahead) { return ahead > 0 ? 1U : 0U; });
+    const MpmcCursor head = walk(oldest, looks(), [](std::uint64_t /*word*/, std::int32_t ahead) {
+      return ahead > 0 ? 1U : 0U;
+    });
     const MpmcCursor tail =
-        walk(furthest(head, control_->tail), [](std::uint64_t word, std::int32_t ahead) {
+        walk(furthest(head, control_->tail), capacity_, [](std::uint64_t word, std::int32_t ahead) {
           if (ahead == 0 && CellWord::state_of(word) == State::writing) {
             return CellWord::run_of(word);
           }
@@ -169,10 +175,10 @@ class MpmcView {
   }
 
  private:
-  /// Past the cells that `passes` says, one round at most.
+  /// Past the cells that `passes` says, and past no more than `most` times.
   template <class Passes>
-  MpmcCursor walk(MpmcCursor at, Passes passes) const {
-    for (std::uint32_t i = 0; i < capacity_; ++i) {
+  MpmcCursor walk(MpmcCursor at, std::uint64_t most, Passes passes) const {
+    for (std::uint64_t i = 0; i < most; ++i) {
       // Acquire: pairs with the releases of the word, so that what the next cell says is as new.
       const std::uint64_t word = Env::load(cell(at).word, std::memory_order_acquire);
       const std::uint32_t cells = passes(word, CellWord::laps_ahead(word, at.lap()));

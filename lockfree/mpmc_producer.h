@@ -53,12 +53,14 @@ class MpmcProducer : public MpmcSide<T, Env> {
   void commit() noexcept {
     commit(*claimed_, lap_);
     claimed_ = nullptr;
-    this->went_on(tail_, view_.control().tail);
+    went_on();
   }
 
   /// Gives the slot up: it becomes a hole, which consumers pass over.
   void abort() noexcept {
-    if (claimed_ != nullptr) this->leave_claim(CellWord::make(lap_ + 1, State::empty));
+    if (claimed_ == nullptr) return;
+    this->leave_claim(CellWord::make(lap_ + 1, State::empty));
+    went_on();
   }
 
   /// ok, full, corrupt or foreign_registry.
@@ -77,7 +79,7 @@ class MpmcProducer : public MpmcSide<T, Env> {
     fill(cell, value);
     commit(cell, lap);
     tail_.advance(view_.capacity());
-    this->went_on(tail_, view_.control().tail);
+    went_on();
     return Status::ok;
   }
 
@@ -105,6 +107,16 @@ class MpmcProducer : public MpmcSide<T, Env> {
     // Release: the commit; pairs with the acquire of the word in the consumers, so that the payload
     // is whole.
     Env::store(cell.word, CellWord::make(lap, State::full), std::memory_order_release);
+  }
+
+  void went_on() noexcept {
+    if (!this->is_due(tail_)) [[likely]]
+      return;
+    this->publish(view_.control().tail, tail_.position());
+    // What the one before had is consumed: holes need no consumer to make room.
+    if (tail_.position() > view_.capacity()) {
+      this->publish(view_.control().head, tail_.position() - view_.capacity());
+    }
   }
 
   Status push_slowly(const T& value) {
@@ -136,7 +148,7 @@ class MpmcProducer : public MpmcSide<T, Env> {
     fill(first, values[0]);
     commit(first, lap);
     tail_.advance(view_.capacity(), run);
-    this->went_on(tail_, view_.control().tail);
+    went_on();
     return run;
   }
 
@@ -146,7 +158,7 @@ class MpmcProducer : public MpmcSide<T, Env> {
       return this->refuse(Status::foreign_registry);
     const bool asks = this->begins_to_ask();
     tail_ = view_.furthest(tail_, view_.control().tail);
-    for (std::uint64_t look = 0; look < this->looks_; ++look) {
+    for (std::uint64_t look = 0; look < view_.looks(); ++look) {
       Cell& cell = view_.cell(tail_);
       const std::uint32_t lap = tail_.lap();
       // Acquire: pairs with the release of who made the cell empty, or full: see size().

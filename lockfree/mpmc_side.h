@@ -56,9 +56,7 @@ class MpmcSide {
   using State = CellWord::State;
 
   explicit MpmcSide(std::span<std::byte> memory)
-      : view_(memory),
-        looks_(64 * std::uint64_t{view_.capacity()} + 65536),
-        step_(std::clamp<std::uint64_t>(view_.capacity() / 4, 1, 64)) {
+      : view_(memory), step_(std::clamp<std::uint64_t>(view_.capacity() / 4, 1, 64)) {
     incarnation_ = Env::self().incarnation;
     std::uint32_t found = 0;
     // Relaxed: no more than the number itself is in question.
@@ -104,15 +102,17 @@ class MpmcSide {
     return refuse(why);
   }
 
-  /// An item is done, and every one before `next` is claimed or consumed, as `hint` has it. In the
-  /// midst of many, the other side is likely to be far away, and what comes next may be fetched
-  /// without taking it from anybody.
-  void went_on(const MpmcCursor& next, Word<std::uint64_t>& hint) noexcept {
-    if (static_cast<std::int64_t>(next.position() - publish_at_) >= 0) [[unlikely]] {
+  /// Whether the way to `next` is long enough to tell others of it. In the midst of many items the
+  /// other side is likely to be far away, and what comes next may be fetched without taking it from
+  /// anybody.
+  bool is_due(const MpmcCursor& next) noexcept {
+    const bool due = static_cast<std::int64_t>(next.position() - due_at_) >= 0;
+    if (due) [[unlikely]] {
       fetches_ahead_ = true;
-      publish(hint, next.position());
+      due_at_ = next.position() + step_;
     }
     if (fetches_ahead_) view_.fetch_ahead(next);
+    return due;
   }
 
   /// As in SpscRing: a large item by a call of memcpy, which picks the instructions for the
@@ -161,15 +161,14 @@ class MpmcSide {
     return true;
   }
 
-  /// Tells others how far one has got, if they don't know. Acts again a step further.
-  void publish(Word<std::uint64_t>& hint, std::uint64_t position) noexcept {
+  /// Tells others, if they don't know, that every position below this one is claimed, or consumed.
+  static void publish(Word<std::uint64_t>& hint, std::uint64_t position) noexcept {
     // Relaxed: compared only; the compare-and-swap orders.
     std::uint64_t there = Env::load(hint, std::memory_order_relaxed);
     if (static_cast<std::int64_t>(position - there) > 0) {
       // Release: pairs with the acquire in MpmcView::furthest().
       Env::cas(hint, there, position, std::memory_order_release);
     }
-    publish_at_ = position + step_;
   }
 
   /// Leaves the claimed cell as `word`, if this process is who claimed it, and no child of that.
@@ -188,9 +187,8 @@ class MpmcSide {
       std::clamp<std::size_t>(4096 / sizeof(Cell), 1, CellWord::kLongestRun);
 
   View view_;
-  std::uint64_t looks_;                ///< the most that one call takes
   std::uint64_t step_;                 ///< how far one goes between two notes of it
-  std::uint64_t publish_at_ = 0;       ///< where the next is due
+  std::uint64_t due_at_ = 0;           ///< where the next of them is due
   std::uint64_t claim_ = 0;            ///< the word of the claimed cell
   Cell* claimed_ = nullptr;            ///< between claim and commit, or peek and release
   std::size_t item_size_ = sizeof(T);  ///< in a form that the compiler does not see through

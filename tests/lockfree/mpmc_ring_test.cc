@@ -237,7 +237,7 @@ TEST(MpmcRing, AHandleThatHasRestedForAgesFindsItsPlace) {
   MpmcRing<std::uint64_t>::Producer other_producer(ring.memory.span());
   MpmcRing<std::uint64_t>::Consumer other_consumer(ring.memory.span());
   std::uint64_t value = 0;
-  for (std::uint64_t i = 0; i < (std::uint64_t{1} << 23) + 5; ++i) {
+  for (std::uint64_t i = 0; i < (std::uint64_t{1} << 22) + 5; ++i) {
     ASSERT_EQ(ring.producer->try_push(i), Status::ok);
     ASSERT_EQ(ring.consumer->try_pop(value), Status::ok);
   }
@@ -277,6 +277,20 @@ TEST(MpmcRing, AnAbortedPushIsPassedOver) {
     ring.push({2});
     EXPECT_EQ(ring.drain(), (Numbers{1, 2}));
     EXPECT_TRUE(ring.consumer->empty());
+  }
+}
+
+TEST(MpmcRing, AnyNumberOfHolesIsPassedOver) {
+  for (const std::size_t capacity : {1, 3, 100}) {
+    Ring<std::uint64_t> ring(capacity);
+    for (int i = 0; i < 80'000; ++i) {
+      ASSERT_NE(ring.producer->try_claim(), nullptr);
+      ring.producer->abort();
+    }
+    EXPECT_TRUE(ring.consumer->empty());
+    ring.push({7});
+    EXPECT_EQ(ring.producer->size(), 1U);
+    EXPECT_EQ(ring.drain(), (Numbers{7}));
   }
 }
 
