@@ -7,9 +7,11 @@
 
 #include "sluice/bench/harness/suite.h"
 #include "sluice/bench/mpmc_cases.h"
+#include "sluice/bench/stack_cases.h"
 
 int main(int argc, char** argv) {
   sluice::bench::Suite suite;
   sluice::bench::add_mpmc_cases(suite);
+  sluice::bench::add_stack_cases(suite);
   return suite.run(argc, argv);
 }

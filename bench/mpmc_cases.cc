@@ -25,7 +25,7 @@
 namespace sluice::bench {
 namespace {
 
-constexpr std::size_t kMostSides = 4;
+constexpr std::size_t kMostSides = 16;
 constexpr std::size_t kBatch = 32;
 
 /// A count of one process, on lines of its own.
@@ -206,6 +206,8 @@ void add_mpmc_cases(Suite& suite) {
   add_case<8, 1>(suite);
   add_case<8, 2>(suite);
   add_case<8, 4>(suite);
+  add_case<8, 8>(suite);
+  add_case<8, 16>(suite);
   add_case<64, 1>(suite);
   add_case<64, 2>(suite);
   add_case<64, 4>(suite);
