@@ -560,6 +560,15 @@ TEST_F(InspectTest, ABoostSegmentWhoseWriterDied) {
   EXPECT_THAT(describe("half").faults, IsEmpty());
 }
 
+TEST_F(InspectTest, ABoostSegmentWhoseDeadHolderNobodyHasNoticed) {
+  const BoostLike boost("unnoticed");
+  overwrite("unnoticed", kObjectOffset, std::uint64_t{4'000'000'000} << 32 | 77);
+  const ObjectInfo object = describe("unnoticed");
+  EXPECT_EQ(object.owners[0].state, "held");
+  EXPECT_EQ(object.owners[0].liveness, Liveness::dead);
+  EXPECT_THAT(object.faults, ElementsAre(HasSubstr("refused until repaired")));
+}
+
 TEST_F(InspectTest, ABoostSegmentsHostileWords) {
   const BoostLike boost("hostile");
   overwrite("hostile", kObjectOffset + 16, ~std::uint64_t{0});

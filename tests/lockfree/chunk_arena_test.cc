@@ -304,6 +304,24 @@ TEST(ChunkArena, HostileBytesDuringUseStayWhereTheyAre) {
             13U);
 }
 
+TEST(ChunkArena, AReferenceBehindTheLastChunkIsNone) {
+  Formatted formatted(kTwo);
+  ChunkArena arena(formatted.memory);
+  const ArenaRef ref = arena.allocate(1000);
+  const auto mine = formatted.memory.peek<std::uint64_t>(kWords + 8 * ref.index);
+  for (std::size_t at = kWords + 8 * 13; at < formatted.memory.span().size(); at += 8) {
+    formatted.memory.poke(at, mine);  // where the words of further chunks would be
+  }
+  for (const std::uint32_t index : {13U, 14U, 100U, 1U << 28, UINT32_MAX}) {
+    const ArenaRef none = {.index = index, .generation = ref.generation};
+    EXPECT_TRUE(arena.bytes(none).empty()) << index;
+    EXPECT_EQ(arena.take(none), Status::corrupt) << index;
+    EXPECT_FALSE(arena.is_mine(none)) << index;
+    EXPECT_THROW(arena.free(none), std::logic_error) << index;
+    EXPECT_THROW(arena.send(none), std::logic_error) << index;
+  }
+}
+
 TEST(ChunkArena, HE4_ADamagedChunkIsGivenToNobody) {
   Formatted formatted({{64, 3}});
   ChunkArena arena(formatted.memory);
