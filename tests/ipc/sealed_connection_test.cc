@@ -420,6 +420,25 @@ TEST(SealedDeath, AChildsForgottenCopyOfTheOtherEndDoesNotKeepItAlive) {
   EXPECT_EQ(WEXITSTATUS(status), 7);
 }
 
+TEST(SealedDeath, AChildOfAKilledUserDoesNotKeepTheEndAlive) {
+  auto [near, far] = SealedConnection::pair();
+  Gate end;
+  const pid_t child = fork_child([&, &far = far] {
+    static_cast<void>(far.send("here"));
+    // It lives on, with copies of all that its parent had.
+    if (fork() == 0)
+      end.wait();
+    else
+      pause();
+  });
+  far.close();
+  std::string text;
+  ASSERT_EQ(near.recv(text), Status::ok);
+  kill_and_reap(child);
+  EXPECT_EQ(near.recv(text, 20s), Status::peer_died);
+  end.open();
+}
+
 TEST(SealedConnection, AnEndHasOneUser) {
   auto [near, far] = SealedConnection::pair();
   ASSERT_EQ(far.send(1), Status::ok);
