@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -17,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -795,6 +797,43 @@ TEST(SealedWait, TheDescriptorLosesNoMessageUnderLoad) {
   EXPECT_EQ(epoll_wait(loop.get(), &event, 1, 20000), 1);
   EXPECT_EQ(near.try_recv(number), Status::closed);
   EXPECT_EQ(epoll_wait(loop.get(), &event, 1, 0), 1) << "an end stays";
+}
+
+TEST(SealedWait, TheDescriptorTellsOfTheLastMessageAsOfTheFirst) {
+  constexpr int kRounds = 4000;
+  auto [near, far] = SealedConnection::pair({.capacity = 1 << 12});
+  std::atomic<int> received = 0;
+  const std::jthread sender([&, &far = far] {
+    for (int i = 0; i < kRounds; ++i) {
+      EXPECT_EQ(far.send(i), Status::ok);
+      // While the receiver finds out that there is no more: nothing else comes to wake it.
+      while (received <= i) std::this_thread::yield();
+    }
+  });
+  pollfd polled = {near.descriptor(), POLLIN, 0};
+  int number = -1;
+  while (received < kRounds) {
+    ASSERT_EQ(poll(&polled, 1, 20000), 1) << "after " << received;
+    while (near.try_recv(number) == Status::ok) received = number + 1;
+  }
+}
+
+TEST(SealedWait, TheLastMessageComesBeforeTheEnd) {
+  for (int i = 0; i < 150; ++i) {
+    auto [near, far] = SealedConnection::pair({.capacity = 1 << 10});
+    std::atomic<bool> go = false;
+    const std::jthread sender([&, &far = far] {
+      while (!go) continue;
+      EXPECT_EQ(far.send(i), Status::ok);
+      far.close();
+    });
+    go = true;
+    int number = -1;
+    Status status = Status::empty;
+    while (status == Status::empty) status = near.try_recv(number);
+    ASSERT_EQ(status, Status::ok) << "round " << i;
+    ASSERT_EQ(number, i);
+  }
 }
 
 TEST(SealedWait, ASleeperUsesNoCpuTime) {
