@@ -29,8 +29,11 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
+#include "sluice/ipc/codec_traits.h"
+#include "sluice/ipc/connection.h"
 #include "sluice/ipc/pipe.h"
 #include "sluice/ipc/shared.h"
 #include "sluice/ipc/value.h"
@@ -79,6 +82,15 @@ std::jthread when_asleep(Act act) {
     act();
   });
 }
+
+template <class End>
+concept ReadsInPlace = requires(End& end) { end.peek(); };
+template <class End>
+concept WaitsForRoom = requires(End& end) { end.space_handle(); };
+static_assert(ReadsInPlace<Connection> && !ReadsInPlace<SealedConnection>);
+static_assert(WaitsForRoom<Connection> && !WaitsForRoom<SealedConnection>);
+static_assert(!Travels<SealedConnection> && !std::is_copy_constructible_v<SealedConnection> &&
+              std::is_nothrow_move_constructible_v<SealedConnection>);
 
 template <class Way>
 class SealedBody : public testing::Test {};
