@@ -34,7 +34,8 @@
 // Threads and processes: at each end one thread may send while another receives; close() by any. An
 // anonymous end belongs to the process that first uses it. A process that was forked drops its copy
 // of the other end by that; the one that made the pair closes the copy of the end that it left to a
-// child, as with pipe(2). What no process has used is closed, not dead.
+// child, as with pipe(2). Copies of an end that is in use do not count: fork(3) leaves none, and
+// exec neither. What no process has used is closed, not dead.
 //
 // If a process dies here: sending is committed by one store, as in ipc/connection.h: what was
 // committed is received, the rest does not exist. The kernel closes its socket, which wakes the

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
@@ -14,9 +15,13 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <mutex>
 #include <optional>
 #include <ostream>
 #include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "sluice/ipc/codec_stream.h"
 #include "sluice/ipc/pipe_layout.h"
@@ -155,6 +160,27 @@ class LoopDescriptor {
   UniqueFd again_;
 };
 
+/// The ends that this process uses. A forked child has copies of their sockets, which would keep
+/// them open after this process's death: so it closes them, as its first act.
+class UsedEnds {
+ public:
+  static void add(SealedChannel* channel);
+  static void remove(SealedChannel* channel) noexcept;
+
+ private:
+  static void before_fork() { mutex_.lock(); }
+  static void in_parent() { mutex_.unlock(); }
+  static void in_child();
+
+  static inline std::mutex
+      mutex_;  ///< guards ends_; held across fork, so that the child's is whole
+  /// Never destroyed: an end may outlive what is static here.
+  static inline auto& ends_ = *new std::vector<SealedChannel*>;
+  // When the library is loaded, as a fork in the middle of a later registration would go without.
+  [[maybe_unused]] static inline const bool kRegistered =
+      pthread_atfork(before_fork, in_parent, in_child) == 0;
+};
+
 /// A segment of sluice's that whoever gets this descriptor could write.
 bool is_writable_segment(int fd) {
   struct stat file = {};
@@ -184,6 +210,9 @@ class SealedChannel {
         maker_(process_mark()) {
     register_barriers();
   }
+  SealedChannel(const SealedChannel&) = delete;
+  SealedChannel& operator=(const SealedChannel&) = delete;
+  ~SealedChannel() { UsedEnds::remove(this); }
 
   // -----------------------------------------------------------------------------------------------
   // The handshake
@@ -192,7 +221,7 @@ class SealedChannel {
     auto [mine, theirs] = UnixSocket::pair();
     out_bell_ = std::move(mine);
     const std::array fds = {mine_.fd().get(), theirs.get()};
-    refuse_unless_ok(socket_.send(std::as_bytes(std::span(&kHello, 1)), fds, deadline));
+    refuse_unless_ok(socket_->send(std::as_bytes(std::span(&kHello, 1)), fds, deadline));
     mine_.fd().reset();
   }
 
@@ -200,7 +229,7 @@ class SealedChannel {
     std::array<std::byte, sizeof(Hello)> bytes = {};
     std::size_t size = 0;
     std::vector<UniqueFd> fds;
-    const Status status = socket_.recv(bytes, size, fds, deadline);
+    const Status status = socket_->recv(bytes, size, fds, deadline);
     if (status != Status::too_large) refuse_unless_ok(status);
     if (status != Status::ok || size != bytes.size() || fds.size() != 2 ||
         std::memcmp(bytes.data(), &kHello, sizeof kHello) != 0) {
@@ -227,6 +256,13 @@ class SealedChannel {
     space_bell_.emplace(theirs_->control().space_wanted, *in_bell_);
   }
 
+  /// This process is not the one that uses this end: whoever is, goes on.
+  void drop_copies() noexcept {
+    for (auto* const socket : {&socket_, &out_bell_, &in_bell_}) {
+      if (*socket) (*socket)->close();
+    }
+  }
+
   void belongs_beside(const std::shared_ptr<SealedChannel>& other) { other_ = other; }
 
   // -----------------------------------------------------------------------------------------------
@@ -251,7 +287,7 @@ class SealedChannel {
     if (closed_.exchange(true)) return;
     if (user_.load() != process_mark()) return drop_copies();
     store_state(SealedState::closed);
-    for (UnixSocket* const socket : {&*out_bell_, &*in_bell_, &socket_}) socket->shut_down();
+    for (auto* const socket : {&out_bell_, &in_bell_, &socket_}) (*socket)->shut_down();
   }
 
   [[nodiscard]] Status peer_status() const noexcept {
@@ -275,7 +311,7 @@ class SealedChannel {
     }
   }
 
-  [[nodiscard]] PeerCredentials credentials() const { return socket_.credentials(); }
+  [[nodiscard]] PeerCredentials credentials() const { return socket_->credentials(); }
   [[nodiscard]] std::size_t capacity() const { return capacity_; }
   [[nodiscard]] std::size_t max_message() const { return max_message_; }
   [[nodiscard]] std::size_t max_in_place() const { return max_in_place_; }
@@ -392,7 +428,7 @@ class SealedChannel {
   }
 
   int descriptor() {
-    if (loop_ == nullptr) loop_ = std::make_unique<LoopDescriptor>(in_bell_->get(), socket_.get());
+    if (loop_ == nullptr) loop_ = std::make_unique<LoopDescriptor>(in_bell_->get(), socket_->get());
     return loop_->get();
   }
 
@@ -414,7 +450,7 @@ class SealedChannel {
                    .found = "an object of sluice's that the peer could write",
                    .hint = "send the value as a message, or use an FdSocket within one domain"});
     }
-    const Status status = socket_.send({&kDescriptor, 1}, {&fd, 1}, deadline);
+    const Status status = socket_->send({&kDescriptor, 1}, {&fd, 1}, deadline);
     return status == Status::closed ? end_seen() : status;
   }
 
@@ -423,7 +459,7 @@ class SealedChannel {
     std::byte type{};
     std::size_t size = 0;
     std::vector<UniqueFd> fds;
-    const Status status = socket_.recv({&type, 1}, size, fds, deadline);
+    const Status status = socket_->recv({&type, 1}, size, fds, deadline);
     if (status == Status::closed) return end_seen();
     if (status == Status::timeout) return status;
     if (status != Status::ok || type != kDescriptor || fds.size() != 1) return Status::corrupt;
@@ -470,7 +506,7 @@ class SealedChannel {
   }
 
   [[nodiscard]] std::array<int, 3> sockets() const {
-    return {socket_.get(), out_bell_->get(), in_bell_->get()};
+    return {socket_->get(), out_bell_->get(), in_bell_->get()};
   }
   Status claim() {
     const std::uint64_t me = process_mark();
@@ -485,20 +521,22 @@ class SealedChannel {
                                    static_cast<std::uint32_t>(SealedState::open),
                                    std::memory_order_release));
     // Sequentially consistent, as the look at closed_ below: see close().
-    if (user_.exchange(me) != me && maker_ != me) {
-      register_barriers();
-      if (const auto other = other_.lock()) other->drop_copies();
+    if (user_.exchange(me) != me) {
+      UsedEnds::add(this);
+      if (maker_ != me) take_from_maker();
     }
     if (!closed_.load()) return Status::ok;
     store_state(SealedState::closed);
     return Status::closed;
   }
 
-  /// This process is not the one that uses this end: whoever is, goes on.
-  void drop_copies() noexcept {
+  void take_from_maker() {
+    register_barriers();
+    const auto other = other_.lock();
+    if (other == nullptr) return;
     // Relaxed: as in closed().
-    closed_.store(true, std::memory_order_relaxed);
-    for (UnixSocket* const socket : {&socket_, &*out_bell_, &*in_bell_}) socket->close();
+    other->closed_.store(true, std::memory_order_relaxed);
+    other->drop_copies();
   }
 
   Status peer_or(Status otherwise, std::uint32_t& fruitless) noexcept {
@@ -535,7 +573,7 @@ class SealedChannel {
             if (has_come()) break;
           }
           // One that was rung is used up.
-          announced = !lookout.rung(socket_.get(), patience.slice_end());
+          announced = !lookout.rung(socket_->get(), patience.slice_end());
           break;
         case Patience::give_up:
           ended = Status::timeout;
@@ -717,7 +755,7 @@ class SealedChannel {
   }
 
   SealedOptions options_;
-  UnixSocket socket_;
+  std::optional<UnixSocket> socket_;
   std::optional<UnixSocket> out_bell_;  ///< rung for what this side sends, and heard for room
   std::optional<UnixSocket> in_bell_;   ///< the other way round
   SealedMemory mine_;
@@ -738,6 +776,26 @@ class SealedChannel {
   std::atomic<std::uint64_t> user_ = 0;
   std::atomic<bool> closed_ = false;
 };
+
+namespace {
+
+void UsedEnds::add(SealedChannel* channel) {
+  const std::lock_guard lock(mutex_);
+  ends_.push_back(channel);
+}
+
+void UsedEnds::remove(SealedChannel* channel) noexcept {
+  const std::lock_guard lock(mutex_);
+  std::erase(ends_, channel);
+}
+
+void UsedEnds::in_child() {
+  for (SealedChannel* const end : ends_) end->drop_copies();
+  ends_.clear();
+  mutex_.unlock();
+}
+
+}  // namespace
 
 // -------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,6 @@
 #include "sluice/bench/harness/traffic.h"
 #include "sluice/ipc/connection.h"
 #include "sluice/ipc/sealed_connection.h"
-#include "sluice/ipc/sealed_end.h"
 
 namespace sluice::bench {
 

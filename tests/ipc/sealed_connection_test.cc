@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -17,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -27,8 +29,11 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
+#include "sluice/ipc/codec_traits.h"
+#include "sluice/ipc/connection.h"
 #include "sluice/ipc/pipe.h"
 #include "sluice/ipc/shared.h"
 #include "sluice/ipc/value.h"
@@ -77,6 +82,15 @@ std::jthread when_asleep(Act act) {
     act();
   });
 }
+
+template <class End>
+concept ReadsInPlace = requires(End& end) { end.peek(); };
+template <class End>
+concept WaitsForRoom = requires(End& end) { end.space_handle(); };
+static_assert(ReadsInPlace<Connection> && !ReadsInPlace<SealedConnection>);
+static_assert(WaitsForRoom<Connection> && !WaitsForRoom<SealedConnection>);
+static_assert(!Travels<SealedConnection> && !std::is_copy_constructible_v<SealedConnection> &&
+              std::is_nothrow_move_constructible_v<SealedConnection>);
 
 template <class Way>
 class SealedBody : public testing::Test {};
@@ -418,6 +432,25 @@ TEST(SealedDeath, AChildsForgottenCopyOfTheOtherEndDoesNotKeepItAlive) {
   int status = 0;
   waitpid(second, &status, 0);
   EXPECT_EQ(WEXITSTATUS(status), 7);
+}
+
+TEST(SealedDeath, AChildOfAKilledUserDoesNotKeepTheEndAlive) {
+  auto [near, far] = SealedConnection::pair();
+  Gate end;
+  const pid_t child = fork_child([&, &far = far] {
+    static_cast<void>(far.send("here"));
+    // It lives on, with copies of all that its parent had.
+    if (fork() == 0)
+      end.wait();
+    else
+      pause();
+  });
+  far.close();
+  std::string text;
+  ASSERT_EQ(near.recv(text), Status::ok);
+  kill_and_reap(child);
+  EXPECT_EQ(near.recv(text, 20s), Status::peer_died);
+  end.open();
 }
 
 TEST(SealedConnection, AnEndHasOneUser) {
@@ -776,6 +809,43 @@ TEST(SealedWait, TheDescriptorLosesNoMessageUnderLoad) {
   EXPECT_EQ(epoll_wait(loop.get(), &event, 1, 20000), 1);
   EXPECT_EQ(near.try_recv(number), Status::closed);
   EXPECT_EQ(epoll_wait(loop.get(), &event, 1, 0), 1) << "an end stays";
+}
+
+TEST(SealedWait, TheDescriptorTellsOfTheLastMessageAsOfTheFirst) {
+  constexpr int kRounds = 4000;
+  auto [near, far] = SealedConnection::pair({.capacity = 1 << 12});
+  std::atomic<int> received = 0;
+  const std::jthread sender([&, &far = far] {
+    for (int i = 0; i < kRounds; ++i) {
+      EXPECT_EQ(far.send(i), Status::ok);
+      // While the receiver finds out that there is no more: nothing else comes to wake it.
+      while (received <= i) std::this_thread::yield();
+    }
+  });
+  pollfd polled = {near.descriptor(), POLLIN, 0};
+  int number = -1;
+  while (received < kRounds) {
+    ASSERT_EQ(poll(&polled, 1, 20000), 1) << "after " << received;
+    while (near.try_recv(number) == Status::ok) received = number + 1;
+  }
+}
+
+TEST(SealedWait, TheLastMessageComesBeforeTheEnd) {
+  for (int i = 0; i < 150; ++i) {
+    auto [near, far] = SealedConnection::pair({.capacity = 1 << 10});
+    std::atomic<bool> go = false;
+    const std::jthread sender([&, &far = far] {
+      while (!go) continue;
+      EXPECT_EQ(far.send(i), Status::ok);
+      far.close();
+    });
+    go = true;
+    int number = -1;
+    Status status = Status::empty;
+    while (status == Status::empty) status = near.try_recv(number);
+    ASSERT_EQ(status, Status::ok) << "round " << i;
+    ASSERT_EQ(number, i);
+  }
 }
 
 TEST(SealedWait, ASleeperUsesNoCpuTime) {
