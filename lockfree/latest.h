@@ -215,7 +215,7 @@ class BasicLatest {
     return wait(old, room.value, deadline);
   }
   Status wait(const T& old, T& now, Deadline deadline) const {
-    internal::ValueRoom<T> room;  // `now` may be `old` itself
+    internal::ValueRoom<T> room;  // `now` may be `old` itself: it is written last
     Seen seen;
     bool has_looked = false;
     Status read = Status::ok;
@@ -223,11 +223,13 @@ class BasicLatest {
       if (has_looked && !parts_.has_moved(seen)) return false;
       has_looked = true;
       read = parts_.read(room.value, seen);
-      return read != Status::ok || !internal::same_value(std::as_const(room.value), old);
+      if (read != Status::ok) return true;
+      if (internal::same_value(std::as_const(room.value), old)) return false;
+      now = room.value;
+      return true;
     };
     // Nobody's death ends the wait: any process may store.
     const Status s = parts_.sleepers().await(deadline, is_another, [] { return Status::ok; });
-    if (s == Status::ok && read == Status::ok) now = room.value;
     return s == Status::ok ? read : s;
   }
 

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstddef>
@@ -249,6 +250,40 @@ TEST_P(Lifetimes, SM9_OfAKilledFamilyNothingRemains) {
   user.join();
   EXPECT_EQ(remove_stale(), std::vector<std::string>{"thing"});
   EXPECT_FALSE(exists("thing") || exists("other-thing"));
+}
+
+TEST_P(Lifetimes, PC24_OnlyTheUserMayAttach) {
+  const mode_t before = umask(0);
+  const Held made = create();
+  umask(before);
+  struct stat s = {};
+  ASSERT_EQ(stat((Domain::current().path() + "/obj-thing").c_str(), &s), 0);
+  EXPECT_EQ(s.st_mode & 07777, 0600U);
+  EXPECT_EQ(s.st_uid, geteuid());
+}
+
+/// Nobody complains of leaked objects: neither who is interrupted, nor who exits with one in use,
+/// nor who comes next.
+TEST_P(Lifetimes, InterruptedOrLeftInUseNothingIsSaid) {
+  const std::string said = testing::TempDir() + "said-" + std::to_string(getpid());
+  for (const bool is_interrupted : {true, false}) {
+    Gate done;
+    Process child([&] {
+      const UniqueFd file(open(said.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+      dup2(file.get(), STDERR_FILENO);
+      signal(SIGINT, SIG_DFL);
+      static Held kept = create();
+      done.open();
+      while (is_interrupted) pause();
+    });
+    done.wait();
+    if (is_interrupted) kill(child.pid(), SIGINT);
+    child.join();
+    EXPECT_EQ(child.exit_code(), is_interrupted ? -SIGINT : 0);
+    EXPECT_EQ(std::filesystem::file_size(said), 0U);
+    EXPECT_NO_THROW(create());
+  }
+  std::filesystem::remove(said);
 }
 
 TEST_P(Lifetimes, PC18_ADescriptorOfSomethingElseIsRefused) {

@@ -36,7 +36,7 @@ def _compiler_output_impl(ctx):
         mnemonic = "RefusedByCompiler",
         inputs = depset([ctx.file.src], transitive = [context.headers, toolchain.all_files]),
         outputs = [output],
-        command = 'if "$0" "$@" >"%s" 2>&1; then echo "$0 takes it" >"%s"; fi' %
+        command = 'if "$@" >"%s" 2>&1; then echo "$1 takes it" >"%s"; fi' %
                   (output.path, output.path),
         arguments = [
             cc_common.get_tool_for_action(
@@ -61,5 +61,4 @@ compiler_output = rule(
         "_cc_toolchain": attr.label(default = "@bazel_tools//tools/cpp:current_cc_toolchain"),
     },
     fragments = ["cpp"],
-    toolchains = ["@bazel_tools//tools/cpp:toolchain_type"],
 )
