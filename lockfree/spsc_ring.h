@@ -56,6 +56,7 @@
 #include <string>
 #include <type_traits>
 
+#include "sluice/lockfree/value_bytes.h"
 #include "sluice/sync/env.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/platform.h"
@@ -198,7 +199,8 @@ class BasicSpscRing<T, Env>::Producer {
   }
 
   /// A slot to fill in place, or nullptr if there is no room: status() tells whether the ring is
-  /// full or corrupt. The slot's old contents are of no meaning.
+  /// full or corrupt. The slot's old contents are of no meaning. What is written there is there as
+  /// it is, padding included.
   [[nodiscard]] T* try_claim() {
     if (tail_ - head_ >= view_.capacity) [[unlikely]] {
       // Acquire: pairs with Consumer::release; the consumer has finished reading what it freed.
@@ -221,12 +223,12 @@ class BasicSpscRing<T, Env>::Producer {
     Env::store(view_.control->tail, tail_, std::memory_order_relaxed);
   }
 
-  /// ok, full or corrupt.
+  /// ok, full or corrupt. Padding stays in this process: zeroes go.
   Status try_push(const T& value) {
     T* const slot = try_claim();
     if (slot == nullptr) [[unlikely]]
       return status_;
-    view_.copy(*slot, value);
+    put(*slot, value);
     commit();
     return Status::ok;
   }
@@ -244,6 +246,14 @@ class BasicSpscRing<T, Env>::Producer {
   [[nodiscard]] std::size_t capacity() const { return view_.capacity; }
 
  private:
+  void put(T& slot, const T& value) {
+    if constexpr (internal::kMayHavePadding<T>) {
+      internal::put_value(slot, value);
+    } else {
+      view_.copy(slot, value);
+    }
+  }
+
   T* refuse(Status why) {
     status_ = why;
     return nullptr;
