@@ -57,6 +57,7 @@
 #include <string>
 #include <type_traits>
 
+#include "sluice/lockfree/value_bytes.h"
 #include "sluice/sync/env.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/platform.h"
@@ -213,7 +214,8 @@ class BasicSpscRing<T, Env>::Producer {
   }
 
   /// A slot to fill in place, or nullptr if there is no room: status() tells whether the ring is
-  /// full or corrupt. The slot's old contents are of no meaning.
+  /// full or corrupt. The slot's old contents are of no meaning. What is written there is there as
+  /// it is, padding included.
   [[nodiscard]] T* try_claim() {
     if (tail_ - head_ >= view_.capacity) [[unlikely]] {
       if (!look_at_head()) return refuse(Status::corrupt);
@@ -235,12 +237,12 @@ class BasicSpscRing<T, Env>::Producer {
     if (tail_ % kHintEvery == 0) Env::store(view_.control->tail, tail_, std::memory_order_relaxed);
   }
 
-  /// ok, full or corrupt.
+  /// ok, full or corrupt. Padding stays in this process: zeroes go.
   Status try_push(const T& value) {
     T* const slot = try_claim();
     if (slot == nullptr) [[unlikely]]
       return status_;
-    view_.copy(*slot, value);
+    put(*slot, value);
     commit();
     return Status::ok;
   }
@@ -262,7 +264,7 @@ class BasicSpscRing<T, Env>::Producer {
       const std::size_t stop = std::min(count, done + kSlotsInLine);
       for (; done < stop; ++done) {
         Slot& slot = view_.slot(tail_ + done);
-        view_.copy(slot.value, values[done]);
+        put(slot.value, values[done]);
         // Release: as in commit().
         Env::store(slot.turn, turn_of(tail_ + done), std::memory_order_release);
       }
@@ -286,6 +288,14 @@ class BasicSpscRing<T, Env>::Producer {
     if (tail_ - head > view_.capacity) return false;
     head_ = head;
     return true;
+  }
+
+  void put(T& slot, const T& value) {
+    if constexpr (internal::kMayHavePadding<T>) {
+      internal::put_value(slot, value);
+    } else {
+      view_.copy(slot, value);
+    }
   }
 
   T* refuse(Status why) {
