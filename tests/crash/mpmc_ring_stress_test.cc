@@ -38,7 +38,7 @@ using testkit::SharedArea;
 using Ring = MpmcRing<Item>;
 constexpr std::size_t kCapacity = 50;
 constexpr unsigned kSides = 2;
-constexpr std::uint64_t kMost = std::uint64_t{1} << 26;  // items of one producer
+constexpr std::uint64_t kMost = std::uint64_t{1} << 28;  // items of one producer
 
 struct Shared {
   alignas(kNoSharing) std::array<std::byte, 4096> memory;
