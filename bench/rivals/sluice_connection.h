@@ -42,7 +42,7 @@ class SluiceConnection {
   [[nodiscard]] Receiver receiver() { return {ends_.second, wait_}; }
 
  private:
-  ConnectionPair ends_ = Connection::pair(std::size_t{1} << 20);
+  ConnectionPair ends_ = Connection::pair(room_for(kSize));
   Wait wait_;
 };
 
