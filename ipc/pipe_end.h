@@ -272,21 +272,21 @@ class PipeEnd {
       return Status::ok;
     return try_send_slowly(type, payload);
   }
-  /// Takes the next message if it is there, and of this type and size; `unclear` if there is more
-  /// to it, which the other calls know.
+  /// Takes the next message if it is there, and of this type, that of a value, and size; `unclear`
+  /// if there is more to it, which the other calls know.
   enum class Found : std::uint8_t { message, nothing, unclear };
   Found receive_at_once(std::uint32_t type, void* to, std::size_t size) noexcept {
     const Call call(*this, Way::in);
-    Message message;
-    const Found found = find_at_once(message, size);
-    if (found == Found::nothing) return may_say_empty() ? found : Found::unclear;
-    if (found != Found::message || message.type != type || message.payload.size() != size)
-        [[unlikely]] {
+    if (!is_mine() || in_.held || in_.total != 0) [[unlikely]]
       return Found::unclear;
+    const std::byte* const payload = in_.ring->try_peek_as(type, size);
+    if (payload == nullptr) {
+      const bool nothing = in_.ring->status() == Status::empty && may_say_empty();
+      return nothing ? Found::nothing : Found::unclear;
     }
-    copy_bytes(to, message.payload.data(), size);
+    copy_bytes(to, payload, size);
     release_record();
-    return found;
+    return Found::message;
   }
   bool wait_for_anything(Deadline deadline);
   Status skip_message();

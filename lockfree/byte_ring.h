@@ -192,6 +192,10 @@ class BasicByteRing {
     return (size + kHeader - 1) / kHeader * kHeader;
   }
 
+  static constexpr std::uint64_t header_of(std::uint32_t type, std::size_t size) {
+    return kCommitted | std::uint64_t{size} << 32 | type;
+  }
+
   static std::uint64_t largest(std::uint64_t capacity) { return capacity / 2 - 2 * kHeader; }
 
   static Extent examine(std::uint64_t header, std::uint64_t room_to_end) {
@@ -278,7 +282,7 @@ class BasicByteRing<Env>::Producer {
   void commit(std::uint32_t type, std::size_t size) {
     const View view = view_;  // so that the compiler need not read it again after each store
     const std::uint64_t begin = tail_;
-    const std::uint64_t header = kCommitted | std::uint64_t{size} << 32 | type;
+    const std::uint64_t header = header_of(type, size);
     const std::uint64_t end = begin + pad_ + kHeader + padded(size);
     if (view.capacity - (end - head_) > kFetchToWrite) {
       prefetch_to_write(&view.header(end + kFetchToWrite));
@@ -406,6 +410,25 @@ class BasicByteRing<Env>::Consumer {
     peeked_end_ = at + extent.bytes;
     peeked_ = header;
     return view_.payload(at);
+  }
+
+  /// The same, if the oldest record is of this type and size; otherwise nullptr, and status() is
+  /// empty, or mismatch for whatever else there is, which try_peek() tells apart.
+  [[nodiscard]] const std::byte* try_peek_as(std::uint32_t type, std::size_t size) {
+    const std::uint64_t begin = head_;
+    // Acquire: pairs with the release in Producer::commit, so the payload is whole.
+    const std::uint64_t header = Env::load(view_.header(begin), std::memory_order_acquire);
+    if (header == 0) {
+      run_ = 0;
+      return refuse(Status::empty);
+    }
+    const std::uint64_t bytes = kHeader + padded(size);
+    if (header != header_of(type, size) || bytes > view_.room_to_end(begin)) [[unlikely]]
+      return refuse(Status::mismatch);
+    if (++run_ > kFetchAfter) prefetch_to_read(&view_.header(begin + kFetchToRead));
+    peeked_end_ = begin + bytes;
+    peeked_ = header;
+    return view_.payload(begin);
   }
   [[nodiscard]] std::size_t peeked_size() const { return (peeked_ >> 32) & kLengthMask; }
   [[nodiscard]] std::uint32_t peeked_type() const { return static_cast<std::uint32_t>(peeked_); }

@@ -86,7 +86,9 @@ class BasicSpscRing {
     alignas(sizeof(T) >= 2 * kCacheLine ? std::max(kCacheLine, alignof(T)) : alignof(T)) T value;
   };
 
-  static constexpr std::size_t kSlotsInLine = std::max<std::size_t>(kCacheLine / sizeof(Slot), 1);
+  /// Or at least one; a power of two.
+  static constexpr std::size_t kSlotsInLine =
+      std::bit_floor(std::max<std::size_t>(kCacheLine / sizeof(Slot), 1));
   static constexpr std::uint64_t kSlotsToWrite =
       std::max<std::size_t>(kFetchToWrite / sizeof(Slot), 1);
   static constexpr std::uint64_t kSlotsToRead =
@@ -230,11 +232,7 @@ class BasicSpscRing<T, Env>::Producer {
     // Release: the commit; pairs with the acquire in is_committed().
     Env::store(view_.slot(tail_).turn, turn_of(tail_), std::memory_order_release);
     ++tail_;
-    if (view_.capacity - (tail_ - head_) > kSlotsToWrite) {
-      prefetch_to_write(&view_.slot(tail_ + kSlotsToWrite));
-    }
-    // Relaxed: a hint for size() and for a successor, who both walk on along the turns.
-    if (tail_ % kHintEvery == 0) Env::store(view_.control->tail, tail_, std::memory_order_relaxed);
+    if (tail_ % kSlotsInLine == 0) line_filled();
   }
 
   /// ok, full or corrupt. Padding stays in this process: zeroes go.
@@ -259,14 +257,17 @@ class BasicSpscRing<T, Env>::Producer {
     const std::size_t count = std::min(values.size(), room);
     if (count < values.size()) status_ = Status::full;
     const bool fetches = room - count > kSlotsToWrite;
+    // Copies of their own, so that the compiler need not read them again after each store.
+    const View view = view_;
+    const std::uint64_t tail = tail_;
     for (std::size_t done = 0; done < count;) {
-      if (fetches) prefetch_to_write(&view_.slot(tail_ + done + kSlotsToWrite));
+      if (fetches) prefetch_to_write(&view.slot(tail + done + kSlotsToWrite));
       const std::size_t stop = std::min(count, done + kSlotsInLine);
       for (; done < stop; ++done) {
-        Slot& slot = view_.slot(tail_ + done);
+        Slot& slot = view.slot(tail + done);
         put(slot.value, values[done]);
         // Release: as in commit().
-        Env::store(slot.turn, turn_of(tail_ + done), std::memory_order_release);
+        Env::store(slot.turn, turn_of(tail + done), std::memory_order_release);
       }
     }
     tail_ += count;
@@ -280,6 +281,14 @@ class BasicSpscRing<T, Env>::Producer {
   [[nodiscard]] std::size_t capacity() const { return view_.capacity; }
 
  private:
+  void line_filled() {
+    if (view_.capacity - (tail_ - head_) > kSlotsToWrite) {
+      prefetch_to_write(&view_.slot(tail_ + kSlotsToWrite));
+    }
+    // Relaxed: a hint for size() and for a successor, who both walk on along the turns.
+    if (tail_ % kHintEvery == 0) Env::store(view_.control->tail, tail_, std::memory_order_relaxed);
+  }
+
   /// Sees what the consumer has freed; false if the bytes are hostile.
   bool look_at_head() {
     // Acquire: pairs with Consumer::release; the consumer has finished reading what it freed.
@@ -325,7 +334,6 @@ class BasicSpscRing<T, Env>::Consumer {
       run_ = 0;
       return nullptr;
     }
-    if (++run_ > kFetchAfter) prefetch_to_read(&view_.slot(head_ + kSlotsToRead));
     return &view_.slot(head_).value;
   }
 
@@ -334,6 +342,9 @@ class BasicSpscRing<T, Env>::Consumer {
     ++head_;
     // Release: pairs with the acquire of head in Producer; our reads of the slot come before it.
     Env::store(view_.control->head, head_, std::memory_order_release);
+    if (head_ % kSlotsInLine == 0 && ++run_ > kFetchAfter / 4) {
+      prefetch_to_read(&view_.slot(head_ + kSlotsToRead));
+    }
   }
 
   /// Copies the oldest item out and acknowledges it: ok or empty.
@@ -349,17 +360,21 @@ class BasicSpscRing<T, Env>::Consumer {
   /// all of them: a consumer killed before it gets all of them again.
   std::size_t try_pop_n(std::span<T> values) {
     const std::size_t most = std::min<std::size_t>(values.size(), view_.capacity);
+    const View view = view_;  // as in try_push_n()
+    const std::uint64_t head = head_;
+    std::uint32_t run = run_;
     std::size_t done = 0;
     for (bool more = true; more && done < most;) {
       const std::size_t asked = std::min(most - done, kSlotsInLine);
-      const std::size_t found = committed(head_ + done, asked);
+      const std::size_t found = committed(view, head + done, asked);
       more = found == asked;
-      run_ = more ? run_ + static_cast<std::uint32_t>(found) : 0;
-      if (run_ > kFetchAfter) prefetch_to_read(&view_.slot(head_ + done + kSlotsToRead));
+      run = more ? run + 1 : 0;
+      if (run > kFetchAfter / 4) prefetch_to_read(&view.slot(head + done + kSlotsToRead));
       for (const std::size_t stop = done + found; done < stop; ++done) {
-        view_.copy(values[done], view_.slot(head_ + done).value);
+        view.copy(values[done], view.slot(head + done).value);
       }
     }
+    run_ = run;
     if (done > 0) {
       head_ += done;
       // Release: as in release().
@@ -373,16 +388,17 @@ class BasicSpscRing<T, Env>::Consumer {
  private:
   /// How many items from `position` on are committed, at most `most`, which is not 0. They are
   /// committed in order: if the last of them is, all are.
-  [[nodiscard]] std::size_t committed(std::uint64_t position, std::size_t most) const {
-    if (view_.is_committed(position + most - 1)) return most;
+  [[nodiscard]] static std::size_t committed(const View& view, std::uint64_t position,
+                                             std::size_t most) {
+    if (view.is_committed(position + most - 1)) return most;
     std::size_t count = 0;
-    while (count + 1 < most && view_.is_committed(position + count)) ++count;
+    while (count + 1 < most && view.is_committed(position + count)) ++count;
     return count;
   }
 
   View view_;
   std::uint64_t head_ = 0;  // the next position to read
-  std::uint32_t run_ = 0;   // items found since there was none
+  std::uint32_t run_ = 0;   // lines read since there was none to read
 };
 
 /// The ring that ships.

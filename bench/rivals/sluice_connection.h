@@ -51,14 +51,14 @@ class EitherConnection {
 template <std::size_t kSize>
 struct SluiceConnection : EitherConnection<kSize, Connection, ConnectionPair> {
   explicit SluiceConnection(Wait wait)
-      : SluiceConnection::EitherConnection(wait, Connection::pair(std::size_t{1} << 20)) {}
+      : SluiceConnection::EitherConnection(wait, Connection::pair(room_for(kSize))) {}
 };
 
 template <std::size_t kSize>
 struct SluiceSealed : EitherConnection<kSize, SealedConnection, SealedPair> {
   explicit SluiceSealed(Wait wait)
-      : SluiceSealed::EitherConnection(
-            wait, SealedConnection::pair({.capacity = std::size_t{1} << 20})) {}
+      : SluiceSealed::EitherConnection(wait,
+                                       SealedConnection::pair({.capacity = room_for(kSize)})) {}
 };
 
 }  // namespace sluice::bench
