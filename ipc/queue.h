@@ -286,7 +286,8 @@ class Queue {
 
   template <class Make>
   Queue(const internal::QueuePlan& plan, Make make) : Queue(make(plan)) {}
-  explicit Queue(Segment segment) : parts_(std::make_unique<Parts>(std::move(segment))) {}
+  explicit Queue(Segment segment)
+      : parts_(std::make_unique<Parts>(std::move(segment), fixed_bytes() != 0)) {}
 
   [[nodiscard]] Parts& parts() const {
     if (parts_ == nullptr) [[unlikely]]
