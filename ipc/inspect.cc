@@ -18,7 +18,9 @@
 #include <span>
 #include <sstream>
 
+#include "sluice/ipc/inspect_queue.h"
 #include "sluice/ipc/pipe_layout.h"
+#include "sluice/ipc/queue_parts.h"
 #include "sluice/ipc/segment.h"
 #include "sluice/lockfree/byte_ring.h"
 #include "sluice/sync/env.h"
@@ -243,14 +245,22 @@ void describe_pipe(Domain& domain, int fd, ObjectInfo& object) {
   }
 }
 
+bool is_of_version(ObjectInfo& object, std::uint32_t version) {
+  if (object.stamp->kind_version == version) return true;
+  object.faults.push_back("layout version " + std::to_string(object.stamp->kind_version) +
+                          ", this program reads " + std::to_string(version));
+  return false;
+}
+
 void describe_kind(Domain& domain, int fd, ObjectInfo& object) {
-  if (!object.stamp || object.kind() != internal::kPipeKind.name) return;
-  if (object.stamp->kind_version != internal::kPipeKind.version) {
-    object.faults.push_back("layout version " + std::to_string(object.stamp->kind_version) +
-                            ", this program reads " + std::to_string(internal::kPipeKind.version));
-    return;
+  if (!object.stamp) return;
+  if (object.kind() == internal::kPipeKind.name &&
+      is_of_version(object, internal::kPipeKind.version)) {
+    describe_pipe(domain, fd, object);
   }
-  describe_pipe(domain, fd, object);
+  if (object.kind() == internal::kQueueKindName && is_of_version(object, internal::kQueueVersion)) {
+    internal::describe_queue(domain, fd, object);
+  }
 }
 
 Usage usage_of(int fd, const struct stat& s) {

@@ -91,6 +91,12 @@ class BasicProducerSeats {
     return Env::load(died_, std::memory_order_relaxed) != 0 ? State::all_gone : State::all_left;
   }
 
+  /// For people: who sits there.
+  [[nodiscard]] std::uint32_t holder(std::size_t seat) const noexcept {
+    // Relaxed: nothing is concluded from it.
+    return Env::load(seats_[seat], std::memory_order_relaxed);
+  }
+
  private:
   static bool is_dead(std::uint32_t tag) noexcept { return Env::probe(tag) == Liveness::dead; }
 

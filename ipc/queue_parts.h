@@ -42,6 +42,9 @@
 
 namespace sluice::internal {
 
+inline constexpr std::string_view kQueueKindName = "queue";
+inline constexpr std::uint32_t kQueueVersion = 1;
+
 struct QueueHeader {
   Word<std::uint32_t> overflow, ends_with_producers;
   alignas(kNoSharing) ProducerSeats seats;
