@@ -303,6 +303,9 @@ class BasicRecordQueue {
     if (held.status() == Status::owner_died) held.mended(mend_pop());
     if (held.status() != Status::ok) return held.status();
     const RecordMark head = fresh_head();
+    // It may have wrapped since the caller looked: in the wider window the old one would be taken
+    // for a head in front of the tail's next lap, and what is not popped yet for room.
+    set(control_->push.head_seen, head);
     if (head.count != tail.count && head.offset >= tail.offset) {
       std::copy_n(storage_.begin(), tail.offset,
                   storage_.begin() + static_cast<std::ptrdiff_t>(tail.window));
