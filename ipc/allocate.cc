@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -121,10 +122,10 @@ void refuse_as_full(int error, int fd, std::size_t size, const std::string& what
 }
 
 /// All that can be known to be too little before a single page is taken.
-void check_limits(int fd, std::size_t size, const std::string& what) {
+void check_limits(int fd, std::size_t end, std::size_t size, const std::string& what) {
   struct rlimit limit = {};
-  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < size) {
-    refuse(EFBIG, size, what, "RLIMIT_FSIZE of " + std::to_string(limit.rlim_cur),
+  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < end) {
+    refuse(EFBIG, end, what, "RLIMIT_FSIZE of " + std::to_string(limit.rlim_cur),
            "raise the limit (ulimit -f)");
   }
   struct statvfs fs = {};
@@ -147,11 +148,11 @@ void check_limits(int fd, std::size_t size, const std::string& what) {
 /// posix_fallocate(3), in ever smaller pieces once a signal has interrupted it: an interrupted call
 /// loses what it has done, so a timer that ticks faster than a large request is done would keep it
 /// from ever ending.
-int allocate_in_pieces(int fd, std::size_t size) {
+int allocate_in_pieces(int fd, std::size_t from, std::size_t to) {
   constexpr std::size_t kLeast = 4096;
-  std::size_t piece = size;
-  for (std::size_t done = 0; done < size;) {
-    const std::size_t length = std::min(piece, size - done);
+  std::size_t piece = to - from;
+  for (std::size_t done = from; done < to;) {
+    const std::size_t length = std::min(piece, to - done);
     const int error = posix_fallocate(fd, static_cast<off_t>(done), static_cast<off_t>(length));
     if (error == EINTR) {
       piece = std::max(length / 2, kLeast);
@@ -187,9 +188,19 @@ std::optional<CgroupRoom> cgroup_room(const std::string& membership, const std::
 }
 
 void allocate_file(int fd, std::size_t size, const std::string& what) {
-  check_limits(fd, size, what);
-  if (const int error = allocate_in_pieces(fd, size); error != 0) {
-    refuse_as_full(error, fd, size, what);
+  allocate_range(fd, 0, size, what);
+}
+
+void allocate_file(int fd, std::size_t size, std::size_t backed, const std::string& what) {
+  check_limits(fd, size, backed, what);
+  if (ftruncate(fd, static_cast<off_t>(size)) != 0) refuse_as_full(errno, fd, size, what);
+  allocate_range(fd, 0, backed, what);
+}
+
+void allocate_range(int fd, std::size_t from, std::size_t to, const std::string& what) {
+  check_limits(fd, to, to - from, what);
+  if (const int error = allocate_in_pieces(fd, from, to); error != 0) {
+    refuse_as_full(error, fd, to - from, what);
   }
 }
 

@@ -28,6 +28,12 @@ namespace sluice::internal {
 /// `what` names the object in errors. Signals do not end it, however often they come.
 void allocate_file(int fd, std::size_t size, const std::string& what);
 
+/// The same, with memory for the first `backed` bytes alone; the others are holes.
+void allocate_file(int fd, std::size_t size, std::size_t backed, const std::string& what);
+
+/// Gives such holes their memory.
+void allocate_range(int fd, std::size_t from, std::size_t to, const std::string& what);
+
 /// A memory cgroup, and how much of its limit is left.
 struct CgroupRoom {
   std::string path;

@@ -26,6 +26,7 @@
 #include "sluice/ipc/inspection.h"
 #include "sluice/ipc/mapped_file.h"
 #include "sluice/ipc/pipe_layout.h"
+#include "sluice/ipc/queue_parts.h"
 #include "sluice/ipc/segment.h"
 #include "sluice/ipc/stamp.h"
 #include "sluice/sync/error.h"
@@ -61,6 +62,7 @@ constexpr std::array kKinds = {
     KnownKind{"shared", 1, internal::inspect_shared},
     KnownKind{Arena::kKindName, Arena::kVersion, internal::inspect_arena},
     KnownKind{internal::kBoostKind, internal::kBoostVersion, internal::inspect_boost},
+    KnownKind{internal::kQueueKindName, internal::kQueueVersion, internal::inspect_queue},
 };
 
 void describe_kind(Domain& domain, int fd, ObjectInfo& object) {

@@ -94,6 +94,7 @@ void inspect_list(Inspection& inspection);
 void inspect_shared(Inspection& inspection);
 void inspect_arena(Inspection& inspection);
 void inspect_boost(Inspection& inspection);
+void inspect_queue(Inspection& inspection);
 
 }  // namespace sluice::internal
 

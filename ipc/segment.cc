@@ -156,6 +156,14 @@ UniqueFd open_file(const std::string& file) {
                          O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
 }
 
+void give_memory(int fd, std::size_t size, const SegmentOptions& options, const std::string& what) {
+  if (!options.backed || *options.backed >= size - kObjectOffset) {
+    internal::allocate_file(fd, size, what);
+  } else {
+    internal::allocate_file(fd, size, kObjectOffset + *options.backed, what);
+  }
+}
+
 void check_file(int fd, const std::string& what) {
   struct stat s = {};
   if (fstat(fd, &s) != 0) throw Error::from_errno(errno, {.tried = "examine " + what});
@@ -292,7 +300,7 @@ Segment Segment::create_anonymous(const SegmentKind& kind, std::size_t bytes,
   check_mode(options.mode, what);
   const std::size_t size = total_size(bytes, what);
   UniqueFd fd = open_anonymous(kind, what);
-  internal::allocate_file(fd.get(), size, what);
+  give_memory(fd.get(), size, options, what);
   // Only a memfd can be sealed: a file in the domain is as safe as the named ones are.
   const int seals = fcntl(fd.get(), F_GET_SEALS);
   if (seals >= 0 && (seals & F_SEAL_SEAL) == 0 && fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) {
@@ -347,7 +355,7 @@ std::optional<Segment> Segment::try_create(std::string_view name, const SegmentK
                                            std::size_t size, const SegmentOptions& options,
                                            const Format& format, NewFile& file) {
   const std::string what = quoted(kind, name);
-  internal::allocate_file(file.fd(), size, what);
+  give_memory(file.fd(), size, options, what);
   Segment segment;
   segment.make(file.fd(), what, kind, size, options, format);
   segment.in_use_ = hold_in_use(file.fd(), "create " + what);

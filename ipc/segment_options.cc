@@ -5,6 +5,7 @@
 #include <linux/mempolicy.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -33,9 +34,15 @@ constexpr int kMadvCollapse = 25;
 
 std::string reason(int error) { return std::generic_category().message(error); }
 
-bool wants_populate(std::size_t size, const SegmentOptions& options) {
+/// Populating would give holes memory.
+bool has_holes(int fd, std::size_t size) {
+  struct stat s = {};
+  return fstat(fd, &s) == 0 && static_cast<std::uint64_t>(s.st_blocks) * 512 < size;
+}
+
+bool wants_populate(int fd, std::size_t size, const SegmentOptions& options) {
   return options.populate == Populate::yes ||
-         (options.populate == Populate::automatic && size <= kPopulateUpTo);
+         (options.populate == Populate::automatic && size <= kPopulateUpTo && !has_holes(fd, size));
 }
 
 std::span<std::byte> map(int fd, std::size_t size, int flags) {
@@ -153,7 +160,7 @@ namespace internal {
 std::span<std::byte> map_segment(int fd, std::size_t size, const SegmentOptions& options,
                                  SegmentReport& report) {
   const std::span<std::byte> memory =
-      wants_populate(size, options) ? map_populated(fd, size, report) : map(fd, size, 0);
+      wants_populate(fd, size, options) ? map_populated(fd, size, report) : map(fd, size, 0);
   if (options.numa_node) prefer_node(memory, *options.numa_node, report);
   if (options.huge_pages) use_huge_pages(memory, report);
   if (options.lock) lock(memory, report);

@@ -48,6 +48,9 @@ struct SegmentOptions {
   bool huge_pages = false;
   /// Kept in memory (mlock(2)), which children of a fork do not inherit.
   bool lock = false;
+  /// How many bytes of the object get memory when it is made; all, unless its kind gives the rest
+  /// memory as it grows. Not less for who opens it.
+  std::optional<std::size_t> backed = {};
   /// The NUMA node on which the pages shall lie, if it has room.
   std::optional<int> numa_node = {};
 };

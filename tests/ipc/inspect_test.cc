@@ -30,6 +30,8 @@
 #include "sluice/ipc/boost_layout.h"
 #include "sluice/ipc/pipe.h"
 #include "sluice/ipc/pipe_layout.h"
+#include "sluice/ipc/queue.h"
+#include "sluice/ipc/queue_options.h"
 #include "sluice/ipc/segment.h"
 #include "sluice/ipc/stamp.h"
 #include "sluice/pool/process.h"
@@ -41,6 +43,7 @@
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
 #include "sluice/sync/word.h"
+#include "sluice/tests/support/child_party.h"
 
 namespace sluice {
 namespace {
@@ -206,6 +209,65 @@ TEST_F(InspectTest, WhoWaits) {
   EXPECT_THAT(describe("waits").waiting, ElementsAre("receiver, for a message"));
   ASSERT_EQ(tx.send("wake up"), Status::ok);
   sleeper.join();
+}
+
+TEST_F(InspectTest, AHealthyQueue) {
+  auto queue = Queue<int>::create("jobs", 3, {.overflow = Overflow::drop_oldest});
+  for (int i = 0; i < 5; ++i) ASSERT_EQ(queue.push(i), Status::ok);
+  ObjectInfo object = describe("jobs");
+  EXPECT_THAT(object.faults, IsEmpty());
+  EXPECT_EQ(object.kind(), "queue");
+  EXPECT_EQ(counter(object, "items"), 3U);
+  EXPECT_EQ(counter(object, "bytes"), 48U);
+  EXPECT_EQ(counter(object, "most items"), 3U);
+  EXPECT_EQ(counter(object, "most bytes"), 48U);
+  EXPECT_EQ(counter(object, "dropped"), 2U);
+  EXPECT_EQ(counter(object, "closed"), 0U);
+  EXPECT_THAT(object.waiting, IsEmpty());
+  ASSERT_THAT(object.owners, SizeIs(2));
+  EXPECT_EQ(object.owners[0].role, "push lock");
+  EXPECT_EQ(object.owners[0].state, "free");
+  queue.close(Remaining::dropped);
+  object = describe("jobs");
+  EXPECT_EQ(counter(object, "items"), 0U);
+  EXPECT_EQ(counter(object, "closed"), 1U);
+}
+
+TEST_F(InspectTest, TheProducersOfAQueue) {
+  auto queue = Queue<int>::create("fed", 3, {.ends_with_producers = true});
+  ASSERT_EQ(queue.push(1), Status::ok);
+  tests::ChildParty([] {
+    EXPECT_EQ(Queue<int>::open("fed").announce_producer(), Status::ok);
+  }).finish();
+  Process victim("victim", [] {
+    auto mine = Queue<int>::open("fed");
+    EXPECT_EQ(mine.push(2), Status::ok);
+    raise(SIGKILL);
+  });
+  victim.join();
+  const ObjectInfo object = describe("fed");
+  EXPECT_THAT(object.faults, IsEmpty());
+  EXPECT_EQ(counter(object, "producers"), 1U);
+  EXPECT_EQ(counter(object, "dead producers"), 1U);
+  ASSERT_THAT(object.owners, SizeIs(4));
+  EXPECT_EQ(object.owners[2].role, "producer");
+  EXPECT_EQ(object.owners[2].pid, getpid());
+  EXPECT_EQ(object.owners[3].liveness, Liveness::dead);
+}
+
+TEST_F(InspectTest, ACorruptQueueIsShownAsCorrupt) {
+  auto queue = Queue<int>::create("broken", 3);
+  ASSERT_EQ(queue.push(1), Status::ok);
+  constexpr std::size_t kTailAt = kObjectOffset + 1152 + 384;
+  for (const std::uint64_t tail : {~std::uint64_t{0}, std::uint64_t{5}}) {
+    overwrite("broken", kTailAt, tail);
+    const ObjectInfo object = describe("broken");
+    ASSERT_THAT(object.faults, SizeIs(1)) << tail;
+    EXPECT_THAT(object.faults[0], HasSubstr("impossible positions"));
+    EXPECT_TRUE(is_printable(details(object)));
+  }
+  overwrite("broken", kObjectOffset + 1152 + 16, 12345);  // the storage's size
+  EXPECT_THAT(describe("broken").faults, ElementsAre(HasSubstr("a storage of 12345 bytes")));
 }
 
 TEST_F(InspectTest, LooksWithoutTakingPart) {
@@ -545,11 +607,11 @@ TEST_F(InspectTest, ABoostSegment) {
 TEST_F(InspectTest, ABoostSegmentWhoseWriterDied) {
   const BoostLike boost("half");
   run_and_kill([&] { boost.control().mutex.lock(); });
-  for (const char* const state : {"owner died", "held", "owner died"}) {
+  for (const char* const state : {"marked", "held, marked", "marked"}) {
     const ObjectInfo object = describe("half");
     EXPECT_THAT(object.faults, ElementsAre(HasSubstr("refused until repaired"))) << state;
     EXPECT_EQ(object.owners[0].state, state);
-    if (object.owners[0].state == "held") {
+    if (object.owners[0].state == "held, marked") {
       boost.control().mutex.unlock();
     } else {
       EXPECT_EQ(boost.control().mutex.acquire(), Status::owner_died);

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Queue<T>: items from any number of producers to any number of consumers, threads and processes,
+// each to one consumer, first in first out. T is any type that travels (ipc/codec.h). Between one
+// producer and one consumer ipc/pipe.h is faster; when only the newest value counts, ipc/value.h.
+//
+//   Queue<Order> orders(1024);                        // threads and forked children share it
+//   if (orders.push(order) == Status::ok) ++sent;     // waits for room; closed: it has ended
+//   orders.close();                                   // no more: for everybody
+//   while (auto order = orders.pop()) handle(*order); // in another process; ends when drained
+//
+//   auto jobs = Queue<std::string>::create("jobs", 100);         // under a name
+//   auto same = Queue<std::string>::open("jobs");                // elsewhere
+//   Queue<std::string> any;                                      // no limit but 1 GiB
+//   if (same.try_push("x") == Status::full) std::cerr << same.refusal("x") << '\n';
+//
+// In memory: a segment of kind `queue` (ipc/queue_parts.h): two robust locks, one for each end of a
+// ring of encoded items.
+//
+// Order: items of one producer stay in their order. Items of several producers are in the order in
+// which their pushes took effect, which is one for all consumers. What close() is to everybody,
+// detach() is to this handle alone: it has left, the others go on.
+//
+// Units: items, bytes, Deadline. Errors, as Status:
+//   full       no room: a try_ form; any push under Overflow::fail; and where there is no memory to
+//              grow into. refusal() has the figures. Nothing was pushed
+//   empty      try_pop found nothing
+//   timeout    the deadline passed
+//   closed     push: the queue was closed. pop: that, and it is drained; or the producers have left
+//              (QueueOptions::ends_with_producers)
+//   peer_died  pop: as closed, and at least one of those producers died
+//   too_large  push: larger than the queue's limit in bytes. Nothing was pushed
+//   busy       a try_ form: another held the lock for more than 10 ms: it is stopped, or this
+//              machine is overloaded. push: all 254 seats of producers are taken
+//   corrupt    pop: bytes that are no T (skip() drops them), or words that no correct process
+//   leaves foreign_registry
+// A call on a handle that was detached or moved from throws std::logic_error. What encoding or
+// decoding throws passes through: then the item is not pushed, or stays.
+//
+// Threads and processes: all calls may overlap, also through one handle, but for detach(), moving
+// and destroying; pops with a deadline through one handle only if none has asked for descriptor().
+// A try_ form may wait for another's copying of an item, never for room or items.
+//
+// If a process dies here: a push and a pop are committed by one store each. An item whose push had
+// returned is delivered, once, unless its taker died after the pop's commit. A push that was killed
+// has happened or not; a pop that was killed before its commit leaves the item for the next. The
+// locks' next owners put in order what was cached. Sleepers whom the dead would have woken find out
+// at the end of their slice (10 to 80 ms).
+//
+// Cost: a push or a pop is two compare-and-swaps and the copy; encoding and decoding under the lock
+// of that end. No system call, unless somebody sleeps, or the queue grows or gives memory back. A
+// batch pays for the lock once.
+
+#ifndef SLUICE_IPC_QUEUE_H_
+#define SLUICE_IPC_QUEUE_H_
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <ranges>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "sluice/ipc/codec.h"
+#include "sluice/ipc/codec_refusal.h"
+#include "sluice/ipc/codec_traits.h"
+#include "sluice/ipc/queue_options.h"
+#include "sluice/ipc/queue_parts.h"
+#include "sluice/ipc/segment.h"
+#include "sluice/ipc/stamp.h"
+#include "sluice/ipc/wait_handle.h"
+#include "sluice/sync/deadline.h"
+#include "sluice/sync/status.h"
+#include "sluice/sync/unique_fd.h"
+
+namespace sluice {
+
+/// How a batch of items ended: ok, or why it stopped after `count` of them.
+struct QueueBatch {
+  Status status;
+  std::size_t count;
+};
+
+/// What close() does with items that are still there.
+enum class Remaining : std::uint8_t {
+  delivered,  ///< they can be popped
+  dropped,    ///< they are gone at once
+};
+
+template <class T>
+class Queue {
+  static_assert(internal::explain_why_not<T>());
+  using Parts = internal::QueueParts;
+  using Waits = internal::Waits;
+
+ public:
+  using value_type = T;
+  static constexpr std::uint32_t kVersion = internal::kQueueVersion;
+
+  /// Without a name: for threads, children that are forked later, and whoever is sent fd(). It
+  /// grows as needed: see Capacity.
+  Queue() : Queue(Capacity::unlimited()) {}
+  explicit Queue(Capacity capacity, const QueueOptions& options = {})
+      : Queue(plan(capacity, options), [](const internal::QueuePlan& p) {
+          return Segment::create_anonymous(kind(), p.object_bytes(), p.segment, p.format());
+        }) {}
+
+  /// Under a name that must be free.
+  static Queue create(std::string_view name, Capacity capacity, const QueueOptions& options = {}) {
+    return Queue(plan(capacity, options), [&](const internal::QueuePlan& p) {
+      return Segment::create(name, kind(), p.object_bytes(), p.segment, p.format());
+    });
+  }
+  /// What is there under that name.
+  static Queue open(std::string_view name, const SegmentOptions& options = {}) {
+    return Queue(Segment::open(name, kind(), options));
+  }
+  /// Either; race-free. What is there keeps its capacity. created() tells which.
+  static Queue open_or_create(std::string_view name, Capacity capacity,
+                              const QueueOptions& options = {}) {
+    return Queue(plan(capacity, options), [&](const internal::QueuePlan& p) {
+      return Segment::open_or_create(name, kind(), p.object_bytes(), p.segment, p.format());
+    });
+  }
+  static Queue from_fd(UniqueFd fd, const SegmentOptions& options = {}) {
+    return Queue(Segment::from_fd(std::move(fd), kind(), options));
+  }
+  /// Removes the name, whoever uses the queue; they go on. False if there is none.
+  static bool remove(std::string_view name) { return Segment::remove(name); }
+
+  /// Appends an item; waits for room until the deadline, unless the queue's Overflow says
+  /// otherwise.
+  Status push(const T& item, Deadline deadline = Deadline::never()) {
+    return push_some(std::span(&item, 1), Waits::yes, deadline).status;
+  }
+  /// As push(), but full instead of waiting.
+  Status try_push(const T& item) {
+    return push_some(std::span(&item, 1), Waits::no, Deadline::now()).status;
+  }
+  /// As push(), of an item made of these arguments.
+  template <class... Args>
+    requires std::constructible_from<T, Args...>
+  Status emplace(Args&&... args) {
+    return push(T(std::forward<Args>(args)...));
+  }
+  /// Appends each, in one piece as far as there is room at once: nobody else's items come between
+  /// those. What was pushed stays pushed.
+  QueueBatch push_each(std::span<const T> items, Deadline deadline = Deadline::never()) {
+    return push_some(items, Waits::yes, deadline);
+  }
+  QueueBatch try_push_each(std::span<const T> items) {
+    return push_some(items, Waits::no, Deadline::now());
+  }
+
+  /// The next item; waits for it. Empty when the stream has ended: status() tells how. Throws Error
+  /// where anything else is wrong.
+  std::optional<T> pop() {
+    std::optional<T> item(std::in_place);
+    const Status status = pop(*item);
+    if (status == Status::ok) return item;
+    internal::throw_unless_queue_ended(status);
+    return std::nullopt;
+  }
+  Status pop(T& item, Deadline deadline = Deadline::never()) {
+    return pop_one(item, Waits::yes, deadline);
+  }
+  /// As pop(), but empty instead of waiting.
+  Status try_pop(T& item) { return pop_one(item, Waits::no, Deadline::now()); }
+  /// Appends items to `items`, `most` at most: waits for the first, takes what is there.
+  QueueBatch pop_each(std::vector<T>& items, std::size_t most,
+                      Deadline deadline = Deadline::never()) {
+    return pop_some(items, most, Waits::yes, deadline);
+  }
+  QueueBatch try_pop_each(std::vector<T>& items, std::size_t most) {
+    return pop_some(items, most, Waits::no, Deadline::now());
+  }
+
+  /// Drops the next item unread, as where it is corrupt: ok, or empty.
+  Status skip() {
+    std::size_t done = 0;
+    return parts().pop(
+        1, [](std::span<const std::byte>) { return Status::ok; }, done, Waits::no, Deadline::now());
+  }
+
+  /// The items that pop() gives, one by one, to the end of the stream: for (T& item : q.items()).
+  [[nodiscard]] auto items() { return Items(*this); }
+
+  /// Says that this process will push, for queues that end with their producers: a consumer that
+  /// comes before its first push then waits. Every first push does it as well.
+  Status announce_producer() { return parts().sit_down(); }
+
+  /// Ends the queue for everybody: pushes are refused from now on, and pops when it is drained.
+  void close(Remaining remaining = Remaining::delivered) {
+    const Status status = parts().records().close(remaining == Remaining::dropped);
+    if (status != Status::ok) throw Error(status, {.tried = "close a queue"});
+  }
+  [[nodiscard]] bool is_closed() const {
+    return parts().records().state() != internal::QueueState::open;
+  }
+  /// Ends this handle's part in it. For who pops as well as for who pushes; twice is once.
+  void detach() noexcept { parts_.reset(); }
+  [[nodiscard]] bool is_detached() const noexcept { return parts_ == nullptr; }
+
+  /// How the stream ended for the pop of this handle that said so: closed or peer_died; else ok.
+  Status status() const { return parts().end(); }
+
+  /// Exact while nobody else is at work; else a snapshot, from 0 to capacity(). A push that has
+  /// returned is counted.
+  [[nodiscard]] std::size_t size() const { return parts().records().size(); }
+  [[nodiscard]] bool empty() const { return size() == 0; }
+  [[nodiscard]] bool full() const { return !parts().records().has_room_for(fixed_bytes()); }
+  /// In items.
+  [[nodiscard]] std::size_t capacity() const { return parts().records().max_items(); }
+  [[nodiscard]] std::size_t capacity_bytes() const { return parts().records().max_bytes(); }
+  /// Bytes in use.
+  [[nodiscard]] std::size_t bytes() const { return parts().records().bytes(); }
+  /// Items that were dropped under Overflow::drop_oldest and drop_newest.
+  [[nodiscard]] std::uint64_t dropped() const { return parts().records().dropped(); }
+  /// For people: why this item finds no room.
+  [[nodiscard]] std::string refusal(const T& item) const {
+    return internal::explain_refusal(parts(), bytes_of(item));
+  }
+
+  /// For wait_any() and event loops: ready when a pop() would return at once. Refers to the queue,
+  /// not to this handle, which may move meanwhile.
+  [[nodiscard]] WaitHandle wait_handle() { return parts().wait_handle(); }
+  /// For poll(2) and epoll(7) in this process: readable once a pop() may return at once, until a
+  /// pop with a deadline, or a try_pop(), has found nothing. Stays this object's.
+  [[nodiscard]] int descriptor() { return parts().descriptor(); }
+
+  /// A new descriptor, for another process's from_fd().
+  [[nodiscard]] UniqueFd fd() const { return parts().segment().fd(); }
+  [[nodiscard]] const std::string& name() const { return parts().segment().name(); }
+  [[nodiscard]] bool created() const { return parts().segment().created(); }
+
+  friend std::ostream& operator<<(std::ostream& out, const Queue& queue) {
+    if (queue.is_detached()) return out << "Queue: detached";
+    return internal::describe(out, *queue.parts_);
+  }
+
+ private:
+  /// An input range over pop().
+  class Items {
+   public:
+    explicit Items(Queue& queue) : queue_(queue) {}
+    class Iterator {
+     public:
+      using value_type = T;
+      using difference_type = std::ptrdiff_t;
+      explicit Iterator(Queue& queue) : queue_(&queue), item_(queue.pop()) {}
+      T& operator*() const { return *item_; }
+      Iterator& operator++() {
+        item_ = queue_->pop();
+        return *this;
+      }
+      void operator++(int) { ++*this; }
+      bool operator==(std::default_sentinel_t) const { return !item_.has_value(); }
+
+     private:
+      Queue* queue_;
+      mutable std::optional<T> item_;
+    };
+    [[nodiscard]] Iterator begin() const { return Iterator(queue_); }
+    [[nodiscard]] std::default_sentinel_t end() const { return {}; }
+
+   private:
+    Queue& queue_;
+  };
+
+  static constexpr std::size_t fixed_bytes() { return internal::fixed_size<T>(); }
+
+  static SegmentKind kind() {
+    return {.name = internal::kQueueKindName,
+            .version = kVersion,
+            .fingerprint = codec_fingerprint<T>()};
+  }
+  static internal::QueuePlan plan(const Capacity& capacity, const QueueOptions& options) {
+    return internal::QueuePlan::of(capacity, options, fixed_bytes());
+  }
+
+  template <class Make>
+  Queue(const internal::QueuePlan& plan, Make make) : Queue(make(plan)) {}
+  explicit Queue(Segment segment)
+      : parts_(std::make_unique<Parts>(std::move(segment), fixed_bytes() != 0)) {}
+
+  [[nodiscard]] Parts& parts() const {
+    if (parts_ == nullptr) [[unlikely]]
+      internal::refuse_detached();
+    return *parts_;
+  }
+
+  static std::size_t bytes_of(const T& item) {
+    if constexpr (TellsItsSize<T>) {
+      return encoded_size(item);
+    } else {
+      return encode(item).size();
+    }
+  }
+
+  QueueBatch push_some(std::span<const T> items, Waits waits, Deadline deadline) {
+    if (items.empty()) return {Status::ok, 0};
+    QueueBatch batch = {Status::ok, 0};
+    if constexpr (TellsItsSize<T>) {
+      batch.status = parts().push(
+          items.size(), [&](std::size_t i) { return encoded_size(items[i]); },
+          [&](std::size_t i, std::span<std::byte> room) { write(items[i], room); }, batch.count,
+          waits, deadline);
+    } else {
+      for (std::size_t one = 0; batch.count < items.size() && batch.status == Status::ok;
+           batch.count += one) {
+        const std::vector<std::byte> bytes = encode(items[batch.count]);
+        batch.status = parts().push(
+            1, [&](std::size_t) { return bytes.size(); },
+            [&](std::size_t, std::span<std::byte> room) {
+              std::copy(bytes.begin(), bytes.end(), room.begin());
+            },
+            one, waits, deadline);
+      }
+    }
+    return batch;
+  }
+
+  static void write(const T& item, std::span<std::byte> room) {
+    const EncodeResult result = encode_into(room, item);
+    if (result.status != Status::ok || result.size != room.size()) {
+      throw std::logic_error("sluice: an item changed while it was being pushed");
+    }
+  }
+
+  Status pop_one(T& item, Waits waits, Deadline deadline) {
+    std::size_t done = 0;
+    return parts().pop(
+        1, [&](std::span<const std::byte> bytes) { return decode(bytes, item); }, done, waits,
+        deadline);
+  }
+
+  QueueBatch pop_some(std::vector<T>& items, std::size_t most, Waits waits, Deadline deadline) {
+    if (most == 0) return {Status::ok, 0};
+    QueueBatch batch = {Status::ok, 0};
+    const auto read = [&](std::span<const std::byte> bytes) {
+      T item{};
+      const Status status = decode(bytes, item);
+      if (status == Status::ok) items.push_back(std::move(item));
+      return status;
+    };
+    batch.status = parts().pop(most, read, batch.count, waits, deadline);
+    return batch;
+  }
+
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_IPC_QUEUE_H_
