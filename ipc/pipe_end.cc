@@ -247,6 +247,7 @@ PipeEnd::PipeEnd(PipeEnd&& other) noexcept
       noted_(std::exchange(other.noted_, nullptr)),
       max_in_place_(std::exchange(other.max_in_place_, 0)),
       side_(other.side_),
+      wait_policy_(other.wait_policy_),
       out_(std::move(other.out_)),
       in_(std::move(other.in_)),
       descriptor_(std::move(other.descriptor_)) {}

@@ -503,8 +503,13 @@ TEST(SealedListener, AcceptWaitsUntilItsDeadlineAndUntilClose) {
   EXPECT_FALSE(listener.accept());
 }
 
+/// A socket's path has at most 107 bytes, and where Bazel has tests put their files is longer.
+std::string short_path(const std::string& name) {
+  return std::filesystem::temp_directory_path() / (name + std::to_string(getpid()));
+}
+
 TEST(SealedListener, AnAddressIsUsedOnceAndAPathGoesWithItsListener) {
-  const std::string directory = testing::TempDir() + "/sealed" + std::to_string(getpid());
+  const std::string directory = short_path("sealed");
   std::filesystem::create_directory(directory);
   for (const std::string& address : {fresh_address(), directory + "/listener"}) {
     SealedListener listener(address);
@@ -531,7 +536,7 @@ TEST(SealedListener, AnAddressIsUsedOnceAndAPathGoesWithItsListener) {
 }
 
 TEST(SealedListener, APathOfAKilledListenerIsTakenOver) {
-  const std::string path = testing::TempDir() + "/sealed-killed" + std::to_string(getpid());
+  const std::string path = short_path("sealed-killed");
   Gate listening;
   const pid_t child = fork_child([&] {
     const SealedListener listener(path);
