@@ -505,7 +505,7 @@ TEST(SealedListener, AcceptWaitsUntilItsDeadlineAndUntilClose) {
 
 /// A socket's path has at most 107 bytes, and where Bazel has tests put their files is longer.
 std::string short_path(const std::string& name) {
-  return std::filesystem::temp_directory_path() / (name + std::to_string(getpid()));
+  return (std::filesystem::temp_directory_path() / name).string() + std::to_string(getpid());
 }
 
 TEST(SealedListener, AnAddressIsUsedOnceAndAPathGoesWithItsListener) {
