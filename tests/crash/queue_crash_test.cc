@@ -208,6 +208,18 @@ class QueueCrashOf : public testing::Test {
   Segment segment_ = Segment::create_anonymous({.name = "test", .version = 1, .fingerprint = 1},
                                                internal::kRecordStorageOffset + kStorage,
                                                [](std::span<std::byte>) {});
+  CrashOperation that_unwraps(const std::string& name) {
+    // 0 takes 16, 1 24, 2 32 and 3 16 again: it finds no room.
+    CrashOperation op = on_queue(name, 64, 0, 0, [this] { must_push(1); });
+    op.setup = [this, set = op.setup] {
+      set();
+      must_push(2);
+      must_pop(1);
+      must_push(1);  // 24 and 32 of 64, from 16 on: it goes on at the beginning
+    };
+    return op;
+  }
+
   std::optional<internal::GrowingMemory> growth_;  ///< for those that give memory back
 
  private:
@@ -256,17 +268,7 @@ TEST_F(QueueCrash, GrowingInOnePiece) {
   expect_intact(on_queue("queue push that widens", 64, 2, 0, [this] { must_push(1); }));
 }
 
-TEST_F(QueueCrash, GrowingWhileWrapped) {
-  // 0 takes 16, 1 24, 2 32 and 3 16 again: it finds no room.
-  CrashOperation op = on_queue("queue push that unwraps", 64, 0, 0, [this] { must_push(1); });
-  op.setup = [this, set = op.setup] {
-    set();
-    must_push(2);
-    must_pop(1);
-    must_push(1);  // 24 and 32 of 64, from 16 on: it goes on at the beginning
-  };
-  expect_intact(op);
-}
+TEST_F(QueueCrash, GrowingWhileWrapped) { expect_intact(that_unwraps("queue push that unwraps")); }
 
 TEST_F(QueueCrash, BeginningAnew) {
   growth_.emplace(segment_, internal::kRecordStorageOffset, "a queue");
@@ -274,7 +276,9 @@ TEST_F(QueueCrash, BeginningAnew) {
     if (pop(1) != Status::empty) throw std::logic_error("not empty");
   });
   op.survivor = [this](bool) -> std::string {
-    if (queue().size() != 0 || queue().bytes() != 0) return "not empty";
+    // A recovery that was killed may have left what it had pushed.
+    if (const std::string wrong = drain(); !wrong.empty()) return wrong;
+    if (queue().bytes() != 0) return "empty, and of some bytes";
     for (int i = 0; i < 20; ++i) {
       if (push(1) != Status::ok) return "no room";
       if (const std::string wrong = drain(); !wrong.empty()) return wrong;
@@ -315,15 +319,16 @@ TEST_F(QueueCrash, Close) {
 // -------------------------------------------------------------------------------------------------
 // Mutants
 
-/// Commits in two steps: the offset first, then the count.
+/// Moves the end of the content, and widens the window in a second step.
 struct TornEnv : RealLockEnv {
   template <class T>
   static void store(internal::Word<T>& word, T value, std::memory_order order) noexcept {
     if constexpr (std::is_same_v<T, std::uint64_t>) {
       // Release: what is tested is the step in between, not the orders.
       if (order == std::memory_order_release) {
-        const T old = RealLockEnv::load(word, std::memory_order_relaxed);  // relaxed: as above
-        RealLockEnv::store(word, (value & ~T{0x3ffffff}) | (old & 0x3ffffff), order);  // the fault
+        constexpr T kWindow = T{0x3f} << 58;
+        const T old = RealLockEnv::load(word, std::memory_order_relaxed);       // relaxed: as above
+        RealLockEnv::store(word, (value & ~kWindow) | (old & kWindow), order);  // the fault
       }
     }
     RealLockEnv::store(word, value, order);
@@ -331,9 +336,8 @@ struct TornEnv : RealLockEnv {
 };
 using TornQueueCrash = QueueCrashOf<TornEnv>;
 
-TEST_F(TornQueueCrash, MutantThatCommitsInTwoStepsIsFound) {
-  expect_found(on_queue("mutant: commits in two steps", kStorage, 2, 1, [this] { must_push(1); }),
-               "");
+TEST_F(TornQueueCrash, MutantThatWidensInTwoStepsIsFound) {
+  expect_found(that_unwraps("mutant: widens in two steps"), "corrupt");
 }
 
 // -------------------------------------------------------------------------------------------------
@@ -342,6 +346,7 @@ TEST_F(TornQueueCrash, MutantThatCommitsInTwoStepsIsFound) {
 struct SeatArea {
   internal::ProducerSeats seats;
   std::uint64_t took, left;
+  std::uint64_t recovering;  ///< another producer has come, who may die as well
 };
 
 class SeatCrash : public testing::Test {
@@ -357,7 +362,9 @@ class SeatCrash : public testing::Test {
       const State state = area_->seats.look();
       if (state == State::some) return "somebody is there";
       if (area_->took == 1 && state == State::nobody_yet) return "it had come";
-      if (area_->left == 1 && state != State::all_left) return "it had left";
+      if (area_->left == 1 && state != State::all_left && area_->recovering == 0) {
+        return "it had left";
+      }
       if (area_->took == 1 && !leaves_ && state != State::all_gone) return "its death is not told";
       std::size_t seat = 0;
       if (area_->seats.take(participant::self(), seat) != Status::ok) return "no seat";
@@ -367,6 +374,7 @@ class SeatCrash : public testing::Test {
     };
     op.prepare_recovery = [] { attach(); };
     op.recover = [this] {
+      area_->recovering = 1;
       std::size_t seat = 0;
       static_cast<void>(area_->seats.take(participant::self(), seat));
       area_->seats.leave(participant::self(), seat);

@@ -413,12 +413,12 @@ TEST(QueueProducers, TheStreamEndsWithTheLast) {
     leave.wait();
     queue.detach();
   });
-  Process second("second", [&] {
-    EXPECT_EQ(queue.push(1), Status::ok);
+  EXPECT_EQ(queue.pop(), 1);
+  Process second("second", [&] {  // now that the first one has come
+    EXPECT_EQ(queue.push(2), Status::ok);
     queue.detach();
   });
-  EXPECT_EQ(queue.pop(), 1);
-  EXPECT_EQ(queue.pop(), 1);
+  EXPECT_EQ(queue.pop(), 2);
   second.join();
   EXPECT_EQ(queue.pop(item, 20ms), Status::timeout) << "one is left";
   leave.open();
