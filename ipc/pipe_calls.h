@@ -2,6 +2,7 @@
 //
 // The calls by which an end sends and receives, for Sender, Receiver (ipc/pipe.h) and Connection
 // (ipc/connection.h), which say what they promise. Internal but for what they inherit from here.
+// (Some lines more than 300: one short call after the other, each with what it promises.)
 //
 // If a process dies here: see those headers.
 

@@ -2,7 +2,8 @@
 //
 // ByteRing: records of variable length, first in first out, between one producer and one consumer,
 // threads or processes, on memory that the caller owns. Not for several producers or consumers at a
-// time; for items of one fixed size spsc_ring.h is faster; it never blocks (ipc/pipe.h does).
+// time; for items of one fixed size spsc_ring.h is faster; it never blocks (ipc/pipe.h does). (Some
+// lines more than 300: what one side writes is what the other one checks; they are read together.)
 //
 //   ByteRing::format(memory, 1 << 16);                     // once, before anyone else sees it
 //   ByteRing::Producer producer(memory);
