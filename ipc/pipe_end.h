@@ -4,7 +4,7 @@
 // common: who owns an end, how it ends, and messages as records of a ring or as parts of several.
 // Internal; users meet its public members as those of Sender, Receiver and Connection, whose
 // headers say what happens when a process dies. (Some lines more than 300: what a message passes
-// through when nobody need wait is in line here, which is half of what a small one costs.)
+// through when nobody need wait is in line here.)
 
 #ifndef SLUICE_IPC_PIPE_END_H_
 #define SLUICE_IPC_PIPE_END_H_
