@@ -6,10 +6,14 @@
 
 #include "sluice/tests/ipc/golden.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -25,6 +29,7 @@
 #include <string_view>
 #include <thread>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "sluice/ipc/arena.h"
@@ -32,15 +37,18 @@
 #include "sluice/ipc/connection.h"
 #include "sluice/ipc/mapped_file.h"
 #include "sluice/ipc/pipe.h"
+#include "sluice/ipc/sealed_memory.h"
 #include "sluice/ipc/segment_options.h"
 #include "sluice/ipc/shareable_list.h"
 #include "sluice/ipc/shared.h"
 #include "sluice/ipc/stamp.h"
 #include "sluice/ipc/value.h"
+#include "sluice/lockfree/byte_ring.h"
 #include "sluice/sync/barrier.h"
 #include "sluice/sync/condition_variable.h"
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/domain.h"
+#include "sluice/sync/env.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/event.h"
 #include "sluice/sync/event_count.h"
@@ -49,9 +57,11 @@
 #include "sluice/sync/once.h"
 #include "sluice/sync/owned_semaphore.h"
 #include "sluice/sync/owner_died.h"
+#include "sluice/sync/platform.h"
 #include "sluice/sync/semaphore.h"
 #include "sluice/sync/shared_mutex.h"
 #include "sluice/sync/status.h"
+#include "sluice/sync/unique_fd.h"
 
 namespace sluice::tests {
 namespace {
@@ -295,8 +305,58 @@ void use_arena(const std::string& name) {
   EXPECT_EQ(arena->bytes(arena->allocate(64)).size(), 64U);
 }
 
+/// The maker's progress in the peer's ring, which it has in memory of its own.
+struct alignas(kNoSharing) Progress {
+  std::array<std::byte, ByteRing::kProgressBytes> bytes = {};
+};
+
+/// A memfd has no name: the file holds its bytes.
+void make_sealed(const std::string& path) {
+  auto memory = internal::SealedMemory::make(256, 1000);
+  Progress peer;
+  const std::string text = "hello";
+  EXPECT_EQ(
+      ByteRing::Producer(memory.ring(), peer.bytes).try_write(7, std::as_bytes(std::span(text))),
+      Status::ok);
+  std::filesystem::copy_file("/proc/self/fd/" + std::to_string(memory.fd().get()), path);
+}
+
+/// As in ipc/sealed_memory.cc, for older headers.
+constexpr int kSealFutureWrite = 0x0010;
+constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | kSealFutureWrite;
+
+internal::SealedMemory open_sealed(const std::string& path) {
+  UniqueFd fd(memfd_create("golden", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  const Image image = read_bytes(path);
+  if (write(fd.get(), image.data(), image.size()) != static_cast<ssize_t>(image.size()) ||
+      fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) {
+    throw std::runtime_error("make sealed memory of " + path);
+  }
+  return internal::SealedMemory::attach(std::move(fd), 1 << 20);
+}
+
+void use_sealed(const std::string& path) {
+  const auto memory = open_sealed(path);
+  // Relaxed: nobody writes.
+  EXPECT_EQ(internal::RealEnv::load(memory.control().max_message, std::memory_order_relaxed),
+            1000U);
+  Progress mine;
+  ByteRing::Consumer peer(memory.ring(), mine.bytes);
+  const auto record = peer.try_peek();
+  ASSERT_TRUE(record);
+  EXPECT_EQ(record->type, 7U);
+  EXPECT_EQ(record->payload.size(), 5U);
+  EXPECT_EQ(std::memcmp(record->payload.data(), "hello", 5), 0);
+}
+
 std::vector<Kind> kinds() {
   return {
+      {"sealed_v1",
+       make_sealed,
+       use_sealed,
+       [](const std::string& path) { open_sealed(path); },
+       {},
+       true},
       {"arena_v1", make_arena, use_arena, [](const std::string& name) { Arena::open(name); }, {}},
       {"array_v1",
        make_array,
