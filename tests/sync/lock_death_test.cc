@@ -47,6 +47,13 @@ using Clock = std::chrono::steady_clock;
 /// Within which the living go on: ten times the 100 ms that are promised on an idle machine.
 constexpr auto kLimit = 1s;
 
+/// Of each kind of lock, each way, with the kernel's help and without; lock_death_long has LK14's
+/// thousand.
+int kills_asked() {
+  const char* const kills = std::getenv("SLUICE_SOAK_KILLS");
+  return kills == nullptr ? 150 : std::atoi(kills);
+}
+
 /// For sleepers whom nothing but a wake-up helps.
 constexpr WaitPolicy kNoSlices = {.first_slice = 1h, .longest_slice = 1h};
 
@@ -213,9 +220,7 @@ TYPED_TEST(LockDeath, LK13_HoweverTheOwnerEndsTheAnswerIsOwnerDied) {
 TYPED_TEST(LockDeath, LK14_WhoeverIsKilledAtAnyPointTheNextIsTold) {
   auto& stage = this->stage_;
   using Shared = typename TestFixture::Shared;
-  // The full number where the machinery is the same for all is spent once.
-  const bool full = std::is_same_v<TypeParam, LockCase<ByFork, Mutex>>;
-  const int kills = full ? 1000 : 150;
+  const int kills = kills_asked();
   for (const bool kernel_helps : {true, false}) {
     std::mt19937 random(kernel_helps ? 14 : 41);
     int died = 0;
@@ -348,8 +353,7 @@ TYPED_TEST(LockDeath, LK14_WhoeverLocksIsRefusedAndLeavesTheMarkAndTheOthersAreT
 TYPED_TEST(LockDeath, LK14_HowLongASleeperIsLeftAlone) {
   auto& stage = this->stage_;
   using Shared = typename TestFixture::Shared;
-  const bool full = std::is_same_v<TypeParam, LockCase<ByFork, Mutex>>;
-  const int rounds = full ? 200 : 20;
+  const int rounds = kills_asked() / 5;
   const pid_t me = gettid();
   for (const bool kernel_helps : {true, false}) {
     std::mt19937 random(5);
