@@ -39,6 +39,7 @@
 #include "sluice/sync/participant.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/wait_policy.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/lock_ways.h"
 
 namespace sluice::tests {
@@ -50,13 +51,6 @@ using Clock = std::chrono::steady_clock;
 /// How much later than its deadline a call may return on a machine that does other things as well.
 /// The lower bound has no such slack.
 constexpr auto kLate = 1s;
-
-template <class Call>
-Clock::duration time_of(Call call) {
-  const auto start = Clock::now();
-  call();
-  return Clock::now() - start;
-}
 
 template <class Lock>
 struct Locked {

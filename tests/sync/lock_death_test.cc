@@ -35,6 +35,7 @@
 #include "sluice/sync/platform.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/wait_policy.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/lock_ways.h"
 #include "sluice/tests/support/no_kernel_help.h"
 
@@ -69,13 +70,6 @@ struct Mortal {
   std::atomic<std::int64_t> killed_at;      ///< steady clock
   std::atomic<std::uint64_t> begun, ended;  ///< changed together under `lock`
 };
-
-template <class Call>
-Clock::duration time_of(Call call) {
-  const auto start = Clock::now();
-  call();
-  return Clock::now() - start;
-}
 
 void await(const std::atomic<int>& number, int at_least) {
   while (number < at_least) sched_yield();
