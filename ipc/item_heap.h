@@ -44,9 +44,11 @@ class HeapIndex {
     sort();
     const std::uint64_t key = Units::get(control_.back_key) + 1;
     Units::set(units_.at(unit).key, key);
-    const Entry mine = entry(unit);
     place_ = size();
-    while (place_ != 0 && before(mine, entry(rank(parent(place_))))) place_ = parent(place_);
+    if (place_ != 0) {
+      const Entry mine = entry(unit);
+      while (place_ != 0 && before(mine, entry(rank(parent(place_))))) place_ = parent(place_);
+    }
     Units::set(control_.back_key, key);
     return Status::ok;
   }

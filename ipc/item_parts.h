@@ -53,7 +53,8 @@ struct ItemQueuePlan {
 
 class ItemParts {
  public:
-  ItemParts(Segment segment, ItemOrder order);
+  /// `alike`: all its items take the same number of bytes.
+  ItemParts(Segment segment, ItemOrder order, bool alike);
   ItemParts(const ItemParts&) = delete;
   ItemParts& operator=(const ItemParts&) = delete;
   ~ItemParts();
@@ -90,15 +91,16 @@ class ItemParts {
       if (status == Status::ok) return status;
       if (status == Status::closed) return ended(status);
       if (status != Status::empty) return explained(status, waits);
-      status = waits == Waits::yes ? await_item(deadline) : look_for_producers();
+      const bool only_once = waits == Waits::no || deadline.is_now();
+      status = only_once ? look_for_producers() : await_item(deadline);
       if (status == Status::ok) {
-        if (waits == Waits::yes) continue;
-        status = Status::empty;
+        if (!only_once) continue;
+        status = waits == Waits::yes ? Status::timeout : Status::empty;
       } else if (status != Status::timeout) {
         // The last producer's last item came before its end.
         const Status last = once(for_lock(waits, deadline));
-        if (last != Status::empty) return explained(last, waits);
-        return ended(status);
+        if (last == Status::empty) return ended(status);
+        return last == Status::closed ? ended(last) : explained(last, waits);
       }
       rearm_descriptor();
       return status;
@@ -165,8 +167,8 @@ class ItemParts {
   Overflow overflow_;
   bool ends_with_producers_;
   std::atomic<Status> end_{Status::ok};  ///< threads may share the handle
-  Tag seated_ = participant::kNobody;    ///< who has the seat: not a forked child
-  std::size_t seat_ = 0;
+  /// Who has a seat, and which, in the upper half: not a forked child. Threads share the handle.
+  std::atomic<std::uint64_t> seated_{participant::kNobody};
   std::unique_ptr<ReadyDescriptor> descriptor_;
 };
 

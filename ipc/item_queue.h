@@ -122,7 +122,7 @@ class ItemQueue {
 
  protected:
   explicit ItemQueue(Segment segment)
-      : parts_(std::make_shared<ItemParts>(std::move(segment), kOrder)) {}
+      : parts_(std::make_shared<ItemParts>(std::move(segment), kOrder, fixed_size<T>() != 0)) {}
   explicit ItemQueue(const ItemQueuePlan& plan)
       : ItemQueue(
             Segment::create_anonymous(kind(), plan.object_bytes(), plan.segment, plan.format())) {}

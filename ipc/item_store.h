@@ -6,7 +6,7 @@
 // waits for the lock alone, never for room or for items. Where the order is that of arrival,
 // ipc/record_queue.h is quicker.
 //
-//   BasicItemStore<Env> store(memory, nullptr);
+//   BasicItemStore<Env> store(memory, nullptr, false);
 //   auto size_of = [&](std::size_t i) { return texts[i].size(); };
 //   auto write = [&](std::size_t i, std::span<std::byte> room) { copy(texts[i], room); };
 //   std::size_t done = 0;
@@ -42,6 +42,7 @@
 #include <string>
 
 #include "sluice/ipc/growing_memory.h"
+#include "sluice/ipc/item_guards.h"
 #include "sluice/ipc/item_index.h"
 #include "sluice/ipc/item_layout.h"
 #include "sluice/ipc/item_mend.h"
@@ -68,15 +69,17 @@ class BasicItemStore {
   static constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 34;
   static constexpr std::uint64_t kMostUnits = kMostBytes / kUnitBytes;
 
-  /// `growth` gives the units their memory; null if they have all of it. Throws Error if the memory
-  /// holds no such store.
-  BasicItemStore(std::span<std::byte> memory, GrowingMemory* growth)
+  /// `growth` gives the units their memory; null if they have all of it. `alike`: all items are of
+  /// one length, so that one item's room is room for any one. Throws Error if the memory holds no
+  /// such store.
+  BasicItemStore(std::span<std::byte> memory, GrowingMemory* growth, bool alike)
       : control_(control_in(memory)),
         units_(control_, units_in(memory), first_units_in(memory), growth),
         max_items_(get(control_.max_items)),
         order_(static_cast<ItemOrder>(get(control_.order))),
         max_attempts_(get(control_.max_attempts)),
-        dead_at_once_(get(control_.dead_at_once) != 0) {}
+        dead_at_once_(get(control_.dead_at_once) != 0),
+        alike_(alike) {}
 
   BasicItemStore(const BasicItemStore&) = delete;
   BasicItemStore& operator=(const BasicItemStore&) = delete;
@@ -93,13 +96,15 @@ class BasicItemStore {
   Status push(Index index, std::size_t n, SizeOf size_of, Write write, std::size_t& done,
               Deadline deadline) {
     done = 0;
-    const Notifying notifying(control_.pushed, done);
+    Telling telling(control_.pushed, control_.popped, done, true);
     Held<BasicMutex<Env>> held(control_.lock, deadline);
     if (const Status s = in_order(held); s != Status::ok) return s;
     if (state() != QueueState::open) return Status::closed;
     while (done < n) {
       const auto write_one = [&](std::span<std::byte> room) { write(done, room); };
+      telling.leaves(true);  // in case that a callback throws
       const Status status = append(index, size_of(done), write_one);
+      telling.leaves(status == Status::too_large || status == Status::corrupt);
       if (status != Status::ok) return done != 0 ? Status::ok : status;
       ++done;
     }
@@ -111,13 +116,15 @@ class BasicItemStore {
   template <class Index, class Read>
   Status pop(Index index, std::size_t n, Read read, std::size_t& done, Deadline deadline) {
     done = 0;
-    const Notifying notifying(control_.popped, done);
+    Telling telling(control_.popped, control_.pushed, done, alike_);
     Held<BasicMutex<Env>> held(control_.lock, deadline);
     if (const Status s = in_order(held); s != Status::ok) return s;
     const QueueState now = state();
     if (now == QueueState::dropped) return Status::closed;
     while (done < n) {
+      telling.leaves(true);  // in case that a callback throws
       const Status status = take(index, read);
+      telling.leaves(status != Status::ok && status != Status::empty);
       if (status != Status::ok) {
         if (done != 0) return Status::ok;
         return status == Status::empty && now == QueueState::closed ? Status::closed : status;
@@ -281,6 +288,7 @@ class BasicItemStore {
   ItemOrder order_;
   std::uint32_t max_attempts_;
   bool dead_at_once_;
+  bool alike_;
 
  private:
   /// Units that are not an item's yet.

@@ -79,6 +79,7 @@ class JoinableQueue : public internal::ItemQueue<JoinableQueue<T>, T> {
  public:
   static constexpr std::string_view kKindName = "joinable_queue";
   static constexpr std::string_view kName = "JoinableQueue";
+  using Options = TaskOptions;
 
   /// An item on lease.
   class Task {

@@ -26,6 +26,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "sluice/ipc/item_guards.h"
 #include "sluice/ipc/item_index.h"
 #include "sluice/ipc/item_layout.h"
 #include "sluice/ipc/item_store.h"
@@ -65,7 +66,7 @@ class BasicLeasedItems : public BasicItemStore<Env> {
   /// Takes the item in front. An anonymous lease can also be ended by finish_oldest().
   Status lease(Lease& lease, bool anonymous, Deadline deadline) {
     std::size_t done = 0;
-    const Notifying notifying(control_.popped, done);
+    const Telling telling(control_.popped, control_.pushed, done, Base::alike_);
     Held<BasicMutex<Env>> held(control_.lock, deadline);
     if (const Status s = in_order(held); s != Status::ok) return s;
     const QueueState now = Base::state();
@@ -142,7 +143,7 @@ class BasicLeasedItems : public BasicItemStore<Env> {
   template <class Read>
   Status pop_dead_letter(Read read, Deadline deadline) {
     std::size_t done = 0;
-    const Notifying notifying(control_.popped, done);
+    const Telling telling(control_.popped, control_.pushed, done, Base::alike_);
     Held<BasicMutex<Env>> held(control_.lock, deadline);
     if (const Status s = in_order(held); s != Status::ok) return s;
     ListIndex<Env> letters(control_, units_, control_.dead, ItemEnd::front);
