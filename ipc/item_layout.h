@@ -122,9 +122,9 @@ inline constexpr std::uint64_t kMiddleKey = std::uint64_t{1} << 63;
 
 /// What a new store shall hold.
 struct ItemPlan {
-  std::uint64_t max_items;
-  std::uint64_t units;
-  std::uint64_t first_units;  ///< that it has memory for at once
+  std::uint64_t max_items = 0;
+  std::uint64_t units = 0;
+  std::uint64_t first_units = 0;  ///< that it has memory for at once
   ItemOrder order = ItemOrder::list;
   std::uint32_t max_attempts = 0;  ///< 0: no limit
   bool dead_at_once = false;       ///< one failure is enough
