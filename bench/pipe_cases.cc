@@ -10,6 +10,7 @@
 #include "sluice/bench/harness/channels.h"
 #include "sluice/bench/harness/spin.h"
 #include "sluice/bench/harness/subject.h"
+#include "sluice/bench/harness/yardsticks.h"
 #include "sluice/bench/rivals/boost_interprocess.h"
 #include "sluice/bench/rivals/descriptors.h"
 #include "sluice/bench/rivals/sluice_connection.h"
@@ -61,14 +62,38 @@ void add_pipes(Suite& suite) {
   (suite.add(Traffics::in_group("pipe"),
              {waiting_subject<Traffics, SluicePipe<Traffics::kSize>>("sluice"),
               waiting_subject<Traffics, SluiceConnection<Traffics::kSize>>("sluice_connection"),
+              waiting_subject<Traffics, SluiceSealed<Traffics::kSize>>("sluice_sealed"),
               pipe_subject<Traffics>(), socketpair_subject<Traffics>(),
               waiting_subject<Traffics, BoostInterprocess<Traffics::kSize>>("boost_interprocess")}),
    ...);
 }
 
+/// Round trips of those who sleep for each message.
+void add_asleep(Suite& suite) {
+  using Traffic = RoundTrip<8>;
+  Case what = Traffic::in_group("pipe");
+  what.name = "pipe/asleep/8";
+  what.limit = Yardstick::futex_pingpong;
+  // A pinned process has one CPU, where sluice's calls sleep at once.
+  const auto blocking = []<class Channel>(const std::string& name, Channel make) {
+    return Subject{name, {Traffic::variant("block", make)}};
+  };
+  suite.add(
+      what,
+      {blocking("sluice", [] { return std::make_shared<SluicePipe<8>>(Wait::block); }),
+       blocking("sluice_connection",
+                [] { return std::make_shared<SluiceConnection<8>>(Wait::block); }),
+       blocking("pipe",
+                [] { return std::make_shared<DescriptorChannel<8>>(make_pipe(Wait::block)); }),
+       blocking("socketpair", [] {
+         return std::make_shared<DescriptorChannel<8>>(make_socket_pair(SOCK_STREAM, Wait::block));
+       })});
+}
+
 }  // namespace
 
 void add_pipe_cases(Suite& suite) {
+  add_asleep(suite);
   add_pipes<OneWay<8>, OneWay<64>, OneWay<256>, OneWay<1024>, OneWay<4096>, OneWay<65536>>(suite);
   add_pipes<RoundTrip<8>, RoundTrip<64>, RoundTrip<1024>>(suite);
 }

@@ -152,7 +152,7 @@ void allowing_errors(Call call) {
 }
 
 void use(const Array<Element>& array) {
-  volatile Element sum = std::accumulate(array.begin(), array.end(), Element{0});
+  volatile std::uint64_t sum = std::accumulate(array.begin(), array.end(), std::uint64_t{0});
   static_cast<void>(sum);
   const Status status = array.mutex().acquire(Deadline::now());
   if (status == Status::ok || status == Status::owner_died) {

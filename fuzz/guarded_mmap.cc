@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Gives each shared writable mapping a stretch of unreachable addresses on both sides, so that an
+// Gives each shared mapping a stretch of unreachable addresses on both sides, so that an
 // access outside faults in any build, instead of hitting whatever the kernel had put next to it.
 // Linked with --wrap=mmap --wrap=munmap; our own calls come here, libc's do not.
 
@@ -33,7 +33,7 @@ void* __real_mmap(void* address, std::size_t length, int protection, int flags, 
 int __real_munmap(void* address, std::size_t length);
 
 void* __wrap_mmap(void* address, std::size_t length, int protection, int flags, int fd, off_t at) {
-  if ((protection & PROT_WRITE) == 0 || (flags & MAP_SHARED) == 0 || length == 0) {
+  if ((flags & MAP_SHARED) == 0 || length == 0) {
     return __real_mmap(address, length, protection, flags, fd, at);
   }
   const std::size_t pages = (length + kPage - 1) / kPage * kPage;

@@ -30,6 +30,9 @@
 // std::out_of_range, of a length std::length_error. Locking throws OwnerDied, Error and
 // std::logic_error as Mutex does.
 //
+// Padding of the values that an array is made from, assigned or filled with stays in this process;
+// what is written through a reference to an element is there as it is.
+//
 // Threads and processes: making and finding may overlap with anything. Elements may be read and
 // written at the same time only under lock(), or by atomic() alone. References end with the Array.
 // A handle that was moved from may only be assigned to or destroyed.
@@ -64,6 +67,7 @@
 #include "sluice/ipc/segment.h"
 #include "sluice/ipc/segment_options.h"
 #include "sluice/ipc/stamp.h"
+#include "sluice/lockfree/value_bytes.h"
 #include "sluice/sync/lock_guard.h"
 #include "sluice/sync/mutex.h"
 #include "sluice/sync/unique_fd.h"
@@ -267,7 +271,7 @@ class BasicArray : public ArrayElements<T> {
   static Memory::Fill from(const Values& values) {
     return [&values](std::span<std::byte> bytes) {
       T* next = internal::attach_object<T>(bytes, std::ranges::size(values));
-      for (auto&& value : values) *next++ = static_cast<T>(value);
+      for (auto&& value : values) internal::put_value(*next++, static_cast<T>(value));
     };
   }
 

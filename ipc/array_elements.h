@@ -34,6 +34,7 @@
 #include <utility>
 
 #include "sluice/ipc/array_memory.h"
+#include "sluice/lockfree/value_bytes.h"
 
 namespace sluice {
 
@@ -147,12 +148,14 @@ class ArrayElements {
     const auto found = static_cast<std::size_t>(std::ranges::size(values));
     if (found != to.size()) internal::refuse_length(to.size(), found);
     T* next = to.data();
-    for (auto&& value : values) *next++ = static_cast<T>(value);
+    for (auto&& value : values) internal::put_value(*next++, static_cast<T>(value));
   }
   void assign(std::size_t first, std::size_t last, std::initializer_list<T> values) const {
     assign<std::initializer_list<T>>(first, last, values);
   }
-  void fill(const T& value) const { std::fill(begin(), end(), value); }
+  void fill(const T& value) const {
+    for (T& element : elements_) internal::put_value(element, value);
+  }
 
   /// The characters up to the first zero, or all.
   [[nodiscard]] std::string text() const

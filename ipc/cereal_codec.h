@@ -37,6 +37,7 @@
 
 #include "sluice/ipc/codec.h"
 #include "sluice/ipc/codec_stream.h"
+#include "sluice/lockfree/value_bytes.h"
 
 namespace sluice {
 
@@ -110,7 +111,9 @@ void epilogue(CerealReader& in, const T&) {
 template <class T>
   requires std::is_arithmetic_v<T>
 void CEREAL_SAVE_FUNCTION_NAME(CerealWriter& out, const T& value) {
-  out.write(&value, sizeof value);
+  T clean = value;
+  internal::clear_padding(clean);  // of a long double
+  out.write(&clean, sizeof clean);
 }
 template <class T>
   requires std::is_arithmetic_v<T>

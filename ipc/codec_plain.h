@@ -58,8 +58,8 @@ constexpr auto value_byte_mask() {
 /// Nothing of an object's bytes is padding.
 template <class T>
 inline constexpr bool kHasNoPadding =
-    std::has_unique_object_representations_v<T> || std::is_floating_point_v<T> ||
-    std::is_enum_v<T> || kSaysItIsBytes<T>;
+    std::has_unique_object_representations_v<T> || std::is_same_v<T, float> ||
+    std::is_same_v<T, double> || std::is_enum_v<T> || kSaysItIsBytes<T>;
 
 template <class T>
 concept PlainClass =

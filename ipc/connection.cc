@@ -3,6 +3,7 @@
 #include "sluice/ipc/connection.h"
 
 #include <cerrno>
+#include <string>
 #include <utility>
 
 #include "sluice/ipc/pipe_layout.h"
@@ -65,9 +66,8 @@ Connection Connection::from_fd(UniqueFd fd, ConnectionEnd end) {
   return claimed(attach(std::move(fd), true), end);
 }
 
-std::string Connection::refusal(std::size_t size) const {
-  return "a message of " + std::to_string(size) + " bytes, above the longest of " +
-         std::to_string(max_message()) + " that this connection takes";
+ConnectionEnd Connection::which() const noexcept {
+  return side() == PipeSide::first ? ConnectionEnd::first : ConnectionEnd::second;
 }
 
 }  // namespace sluice

@@ -23,8 +23,8 @@
 // last of them is in the ring.
 //
 // Errors, as Status: those of ipc/pipe.h, with these differences
-//   too_large      send: above max_message(); nothing was sent, and refusal() tells both sizes.
-//                  try_send, reserve: above max_in_place()
+//   too_large      send: above max_message(); nothing was sent, and refusal() tells both sizes, as
+//                  the Error of send_or_throw() does. try_send, reserve: above max_in_place()
 //                  recv_into, recv_at_most: above the room given; peek: the message travels in
 //                  parts. It stays, and the next call with room gets it, or skip() drops it
 //   timeout        of a long message parts may be on their way: the receiver drops them
@@ -48,8 +48,8 @@
 #define SLUICE_IPC_CONNECTION_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
-#include <string>
 #include <string_view>
 
 #include "sluice/ipc/pipe_calls.h"
@@ -86,8 +86,8 @@ class Connection : public internal::Receiving<internal::Sending<internal::PipeEn
   static Connection open(std::string_view name, ConnectionEnd end = ConnectionEnd::second);
   static Connection from_fd(UniqueFd fd, ConnectionEnd end = ConnectionEnd::second);
 
-  /// For people: why a message of `size` bytes is too_large for send().
-  [[nodiscard]] std::string refusal(std::size_t size) const;
+  /// Which of the two this is.
+  [[nodiscard]] ConnectionEnd which() const noexcept;
 
  private:
   explicit Connection(std::shared_ptr<internal::PipeChannel> channel, ConnectionEnd end);

@@ -8,10 +8,16 @@
 //   const ObjectInfo orders = describe_object(domain, "orders");
 //   print_details(std::cout, orders);
 //   if (!orders.faults.empty()) ...
+//   describe_file(domain, "/var/lib/acme/levels");      // an array in a file
 //
 // In memory: nothing is mapped and nothing is written. Bytes are copied to private memory with
 // pread(2), so that a peer that truncates the file or goes on writing can't hurt; what they mean is
-// in ipc/stamp.h, ipc/pipe_layout.h and lockfree/byte_ring.h.
+// in ipc/stamp.h and in the headers of the kinds.
+//
+// Kinds: pipe, connection, value, array, raw_array, shareable_list, queue, arena, boost, shared. Of
+// a Shared<T> the stamp tells the name of T, not what is in it: where T is a lock or a signal of
+// sync/, that is described; of any other T the locks in it that are held, or whose owner died, are
+// found by the registry's number that lies beside each. Others are described by their stamps.
 //
 // Units: bytes, messages; counters say which.
 //
@@ -30,65 +36,15 @@
 #ifndef SLUICE_IPC_INSPECT_H_
 #define SLUICE_IPC_INSPECT_H_
 
-#include <sys/types.h>
-
-#include <cstdint>
 #include <iosfwd>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "sluice/ipc/stamp.h"
+#include "sluice/ipc/object_info.h"
 #include "sluice/sync/domain.h"
-#include "sluice/sync/participant.h"
 
 namespace sluice {
-
-/// Whether any process has the object attached.
-enum class Usage : std::uint8_t {
-  in_use,
-  unused,   ///< stale, if its lifetime is while_used
-  unknown,  ///< not a named object, or the kernel does not say
-};
-
-/// One part of an object that belongs to one participant.
-struct OwnerInfo {
-  std::string role;   ///< "receiver", "sender"
-  std::string state;  ///< "vacant", "offered", "open", "closed", or "corrupt"
-  Tag tag = participant::kNobody;
-  Liveness liveness = Liveness::unknown;  ///< unknown too if the object is of another registry
-  /// What the registry noted when the participant came; 0 and empty if it is forgotten by now.
-  pid_t pid = 0;
-  std::string process = {};
-  bool left = false;  ///< it ended in good order
-};
-
-struct CounterInfo {
-  std::string name;  ///< "capacity", "messages in", ...
-  std::uint64_t value;
-  std::string unit;  ///< "bytes", "messages"
-};
-
-/// One object, in as much detail as was asked for. Texts are printable whatever the bytes were.
-struct ObjectInfo {
-  std::string name;
-  std::uint64_t file_size = 0;
-  Usage usage = Usage::unknown;
-  std::optional<Stamp> stamp = {};       ///< if there is a valid one
-  std::string type = {};                 ///< of the user's type, if it has a name
-  std::vector<std::string> faults = {};  ///< what is wrong; empty for a healthy object
-
-  // Of describe_object() alone, and for kinds that this version knows.
-  std::vector<OwnerInfo> owners = {};
-  std::vector<CounterInfo> counters = {};
-  std::vector<std::string> waiting = {};  ///< who may be asleep, and for what
-
-  /// The stamp's, or "?" if there is none.
-  [[nodiscard]] std::string kind() const;
-  /// Nobody uses it, and its name was to last no longer than that.
-  [[nodiscard]] bool is_stale() const;
-};
 
 /// All objects of the domain by name, as their stamps describe them.
 [[nodiscard]] std::vector<ObjectInfo> list_objects(Domain& domain);
@@ -98,6 +54,10 @@ struct ObjectInfo {
 
 /// The same for the object behind a descriptor, which may be anonymous.
 [[nodiscard]] ObjectInfo describe_object(Domain& domain, int fd, std::string name);
+
+/// The same for an object in a file of the user's own (ipc/mapped_file.h). Throws Error if it can't
+/// be opened.
+[[nodiscard]] ObjectInfo describe_file(Domain& domain, const std::string& path);
 
 /// Paths of this user's domains.
 [[nodiscard]] std::vector<std::string> list_domains();

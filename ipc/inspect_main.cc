@@ -50,9 +50,12 @@ bool list_all() {
   return all;
 }
 
+/// A name has no slash, so what has one is the path of a file.
 void show(const std::string& path, const std::string& name) {
   Domain domain(path, Domain::Access::look);
-  sluice::print_details(std::cout, sluice::describe_object(domain, name));
+  sluice::print_details(std::cout, name.find('/') == std::string::npos
+                                       ? sluice::describe_object(domain, name)
+                                       : sluice::describe_file(domain, name));
 }
 
 }  // namespace
@@ -62,8 +65,9 @@ int main(int argc, char** argv) {
   std::string domain;
   bool all_domains = false;
   CLI::App app("Shows the objects of a domain, or one of them, without touching anything.");
-  auto* const object =
-      app.add_option("NAME", name, "an object to describe; without it, all are listed");
+  auto* const object = app.add_option(
+      "NAME", name,
+      "an object, or the path of a file (./levels), to describe; without it, all are listed");
   auto* const one = app.add_option("--domain", domain, "another domain than SLUICE_DOMAIN's");
   app.add_flag("--all-domains", all_domains, "list all domains of this user")
       ->excludes(one)

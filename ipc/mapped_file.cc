@@ -44,6 +44,7 @@ using RegistryWord = internal::Word<std::uint64_t>;
 /// How often a path may change hands under our eyes before that is called an error.
 constexpr int kMostAttempts = 1000;
 constexpr std::string_view kUnfinished = ".new-";
+constexpr const char* kMoreDescriptors = "close some descriptors, or raise the limit (ulimit -n)";
 
 std::string quoted(const SegmentKind& kind, const std::string& path) {
   std::string text(kind.name);
@@ -84,6 +85,26 @@ std::size_t total_size(std::size_t bytes, const std::string& what) {
   return kObjectOffset + (bytes + kPage - 1) / kPage * kPage;
 }
 
+bool is_want_of_descriptors(int error) { return error == EMFILE || error == ENFILE; }
+
+/// Runs `call`, whose errors do not know which file it is for, and names that in them.
+template <class Call>
+auto naming(const std::string& tried, Call call) {
+  try {
+    return call();
+  } catch (const Error& e) {
+    ErrorText text = e.text();
+    text.tried = tried + ": " + text.tried;
+    if (is_want_of_descriptors(e.code().value())) text.hint = kMoreDescriptors;
+    throw Error(e.code(), std::move(text));
+  }
+}
+
+/// A descriptor of its own of the file behind `fd`.
+UniqueFd open_anew(int fd, const std::string& what) {
+  return naming("attach to " + what, [&] { return internal::open_anew(fd); });
+}
+
 /// Gives the file its blocks, so that no later access fails for want of them.
 void allocate(int fd, std::size_t size, const std::string& what) {
   struct statfs system = {};
@@ -116,7 +137,10 @@ void allocate(int fd, std::size_t size, const std::string& what) {
   ErrorText text = {.tried = "open " + what,
                     .expected = "a file that this process may read and write, not a link"};
   struct stat s = {};
-  if (lstat(path.c_str(), &s) == 0) {
+  if (is_want_of_descriptors(error)) {
+    text.expected = "a free descriptor";
+    text.hint = kMoreDescriptors;
+  } else if (lstat(path.c_str(), &s) == 0) {
     text.found = S_ISLNK(s.st_mode) ? "a link" : mode_text(s);
     text.hint = S_ISLNK(s.st_mode) ? "use the path that it leads to" : "chmod or chown it";
   }
@@ -158,8 +182,8 @@ FileHold take_turn(int fd, const std::string& what) {
   constexpr timespec kMoment = {.tv_sec = 0, .tv_nsec = 500'000};
   const Deadline end = std::chrono::milliseconds(250);
   for (int attempt = 0;; ++attempt) {
-    auto turn = FileHold::take(internal::open_anew(fd), MappedFile::kTurnByte,
-                               FileHold::Mode::write, FileHold::OnFork::drop);
+    auto turn = FileHold::take(open_anew(fd, what), MappedFile::kTurnByte, FileHold::Mode::write,
+                               FileHold::OnFork::drop);
     if (turn) return std::move(*turn);
     if (attempt < 64) {
       sched_yield();
@@ -178,24 +202,14 @@ void sync(int fd, const std::string& what) {
   throw Error::from_errno(errno, {.tried = "write " + what + " to the device"});
 }
 
-/// Runs `call`, whose errors do not know which file it is for, and names that in them.
-template <class Call>
-auto naming(const std::string& tried, Call call) {
-  try {
-    return call();
-  } catch (const Error& e) {
-    ErrorText text = e.text();
-    text.tried = tried + ": " + text.tried;
-    throw Error(e.code(), std::move(text));
-  }
-}
-
 UniqueFd open_directory(const Place& place, const std::string& what) {
   UniqueFd directory(open(place.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory) return directory;
-  throw Error::from_errno(errno, {.tried = "create " + what,
-                                  .expected = "the directory " + place.directory,
-                                  .hint = "create it first"});
+  const int error = errno;
+  throw Error::from_errno(
+      error, {.tried = "create " + what,
+              .expected = "the directory " + place.directory,
+              .hint = is_want_of_descriptors(error) ? kMoreDescriptors : "create it first"});
 }
 
 /// Removes what creators of this file left that were killed, and so use it no more.
@@ -296,8 +310,8 @@ void MappedFile::take_over(int fd, const std::string& what, const Adopt& adopt) 
     // Release: whoever finds this number finds the owners dead, also after a kill right here.
     internal::RealEnv::store(word, mine, std::memory_order_release);
   }
-  in_use_ = FileHold::take(internal::open_anew(fd), kInUseByte, FileHold::Mode::read,
-                           FileHold::OnFork::keep);
+  in_use_ =
+      FileHold::take(open_anew(fd, what), kInUseByte, FileHold::Mode::read, FileHold::OnFork::keep);
 }
 
 std::optional<MappedFile> MappedFile::try_open(const std::string& path, const SegmentKind& kind,

@@ -28,8 +28,9 @@
 //   closed         the stream has ended: the peer closed its end or exited, or nobody is left who
 //                  could use it, or this end was closed. What was sent before is received first
 //   peer_died      as closed, but the peer's process was killed
-//   too_large      send: above max_message(). recv_into, recv(T&): above the room given; the
-//                  message stays, and the next call with room gets it, or skip() drops it
+//   too_large      send: above max_message(); nothing was sent, and refusal() tells both sizes, as
+//                  the Error of send_or_throw() does. recv_into, recv_at_most: above the room
+//                  given; the message stays: the next call with room gets it, or skip() drops it
 //   mismatch       recv(T&) found bytes or another type; the message stays
 //   corrupt        recv(T&) found the right type and bytes that are none; the message stays
 //   busy           another living process uses this end
@@ -66,6 +67,7 @@
 #include "sluice/ipc/pipe_calls.h"
 #include "sluice/ipc/pipe_end.h"
 #include "sluice/ipc/stamp.h"
+#include "sluice/ipc/wait_handle.h"
 #include "sluice/sync/unique_fd.h"
 
 namespace sluice {
@@ -83,6 +85,9 @@ class Sender : public internal::Sending<internal::PipeEnd> {
   static Sender open_or_create(std::string_view name, std::size_t capacity = kDefaultCapacity,
                                Lifetime lifetime = Lifetime::while_used);
   static Sender from_fd(UniqueFd fd);
+
+  /// As space_handle(): an end that only sends waits for room.
+  [[nodiscard]] WaitHandle wait_handle() { return space_handle(); }
 
  private:
   friend struct Pipe;

@@ -2,6 +2,7 @@
 //
 // The calls by which an end sends and receives, for Sender, Receiver (ipc/pipe.h) and Connection
 // (ipc/connection.h), which say what they promise. Internal but for what they inherit from here.
+// (Some lines more than 300: one short call after the other, each with what it promises.)
 //
 // If a process dies here: see those headers.
 
@@ -39,9 +40,8 @@ concept SentAsValue = !std::is_convertible_v<const T&, std::string_view> &&
 
 /// Record type of a value; plain bytes have type 0.
 template <class T>
-constexpr std::uint32_t message_type() {
-  return static_cast<std::uint32_t>(codec_fingerprint<T>()) | 1;
-}
+inline constexpr std::uint32_t kMessageType =
+    static_cast<std::uint32_t>(codec_fingerprint<T>()) | 1;
 
 /// The sending half of an end.
 template <class Base>
@@ -69,6 +69,16 @@ class Sending : public Base {
   template <SentAsValue T>
   Status send(const T& value, Deadline deadline = Deadline::never()) {
     return send_value<true>(value, deadline);
+  }
+
+  /// As send(), but throws Error for all but ok: a message that is too large with both sizes.
+  void send_or_throw(std::span<const std::byte> buffer, std::size_t offset, std::size_t size,
+                     Deadline deadline = Deadline::never()) {
+    this->throw_unless_sent(send(buffer, offset, size, deadline));
+  }
+  template <class T>
+  void send_or_throw(const T& message, Deadline deadline = Deadline::never()) {
+    this->throw_unless_sent(send(message, deadline));
   }
 
   /// As send(), but full instead of waiting, and too_large for what does not fit in place.
@@ -132,6 +142,13 @@ class Sending : public Base {
     bool committed_ = false;
   };
 
+  /// For wait_any() and event loops: ready when there is room for a message of `size` bytes, at
+  /// most max_in_place(), or the stream has ended: a try_send() would not be full. Refers to this
+  /// object, which must stay where it is; the size is that of the last call.
+  [[nodiscard]] WaitHandle space_handle(std::size_t size) { return this->sending_handle(size); }
+  /// For any message that lies in the ring in one piece.
+  [[nodiscard]] WaitHandle space_handle() { return space_handle(this->max_in_place()); }
+
   /// Waits for room for a message of `size` bytes, at most max_in_place().
   Reservation reserve(std::size_t size, Deadline deadline = Deadline::never()) {
     return Reservation(*this, size, deadline);
@@ -146,7 +163,7 @@ class Sending : public Base {
     static_assert(explain_why_not<T>());
     if constexpr (Travels<T>) {
       if constexpr (kInBulk<T>) {
-        return send_bytes<kWaits>(message_type<T>(), std::as_bytes(std::span(&value, 1)), deadline);
+        return send_bytes<kWaits>(kMessageType<T>, std::as_bytes(std::span(&value, 1)), deadline);
       } else {
         if constexpr (TellsItsSize<T>) {
           const std::size_t size = encoded_size(value);
@@ -154,7 +171,7 @@ class Sending : public Base {
         }
         auto& bytes = this->scratch();
         encode(value, bytes);
-        return send_bytes<kWaits>(message_type<T>(), bytes, deadline);
+        return send_bytes<kWaits>(kMessageType<T>, bytes, deadline);
       }
     }
     return Status::mismatch;
@@ -177,7 +194,7 @@ class Sending : public Base {
     if (result.status != Status::ok || result.size != size) {
       throw std::logic_error("sluice: a value changed while it was being sent");
     }
-    this->commit_record(message_type<T>(), size);
+    this->commit_record(kMessageType<T>, size);
     return Status::ok;
   }
 };
@@ -198,6 +215,11 @@ class Receiving : public Base {
   /// Receives a value sent as a T.
   template <SentAsValue T>
   Status recv(T& value, Deadline deadline = Deadline::never()) {
+    if constexpr (kTakenAtOnce<T>) {
+      const auto found = this->receive_at_once(kMessageType<T>, &value, sizeof(T));
+      if (found == Base::Found::message) [[likely]]
+        return Status::ok;
+    }
     return wait_and_take(value, deadline);
   }
 
@@ -240,6 +262,11 @@ class Receiving : public Base {
   Status try_recv(std::string& text) { return try_and_take(text); }
   template <SentAsValue T>
   Status try_recv(T& value) {
+    if constexpr (kTakenAtOnce<T>) {
+      const auto found = this->receive_at_once(kMessageType<T>, &value, sizeof(T));
+      if (found != Base::Found::unclear) [[likely]]
+        return found == Base::Found::message ? Status::ok : Status::empty;
+    }
     return try_and_take(value);
   }
 
@@ -322,6 +349,13 @@ class Receiving : public Base {
   using Base::Base;
 
  private:
+  /// Copied out as it lies there, by an end that can.
+  template <class T>
+  static constexpr bool kTakenAtOnce = [] {
+    if constexpr (Travels<T> && requires { typename Base::Found; }) return kInBulk<T>;
+    return false;
+  }();
+
   RecvResult refused(Status status) const {
     return {status, status == Status::too_large ? this->announced() : 0};
   }
@@ -355,10 +389,14 @@ class Receiving : public Base {
   Status take(const Message& message, T& value) {
     static_assert(explain_why_not<T>());
     if constexpr (Travels<T>) {
-      if (message.type != message_type<T>()) return Status::mismatch;
+      if (message.type != kMessageType<T>) return Status::mismatch;
       constexpr std::size_t kSize = fixed_size<T>();
       if (kSize != 0 && message.payload.size() != kSize) return Status::mismatch;
-      if (const Status s = decode(message.payload, value); s != Status::ok) return s;
+      if constexpr (kInBulk<T>) {
+        copy_bytes(&value, message.payload.data(), kSize);
+      } else if (const Status s = decode(message.payload, value); s != Status::ok) {
+        return s;
+      }
       this->release();
     }
     return Status::ok;

@@ -2,12 +2,15 @@
 
 #include "sluice/ipc/pipe_end.h"
 
+#include <fcntl.h>
 #include <sched.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <ostream>
+#include <sstream>
 #include <stdexcept>
 #include <utility>
 
@@ -60,9 +63,18 @@ Segment::Format format_as(const PipePlan& plan, EndWord first) {
   };
 }
 
-constexpr bool is_part(std::uint32_t type) { return type == kFirstPart || type == kNextPart; }
-
 constexpr EndWord kVacant = {EndState::vacant, participant::kNobody};
+
+/// The end's wait policy, if it has one of its own, for the time of one wait.
+class EndPolicy {
+ public:
+  explicit EndPolicy(const std::optional<WaitPolicy>& policy) {
+    if (policy) scope_.emplace(*policy);
+  }
+
+ private:
+  std::optional<ScopedWaitPolicy> scope_;
+};
 
 }  // namespace
 
@@ -90,6 +102,9 @@ class PipeChannel {
     const std::size_t offset = rings_offset(duplex);
     if (object.size() <= offset) refuse("room for its parts", object.size());
     ends_ = attach_object<EndWords>(object);
+    for (const PipeSide side : {PipeSide::first, PipeSide::second}) {
+      noted_[index_of(side)].peer = &(*ends_)[index_of(peer_of(side))];
+    }
     rings_[0] = object.subspan(offset);
     capacity_ = ByteRing::capacity(rings_[0]);
     max_in_place_ = ByteRing::max_record(rings_[0]);
@@ -160,13 +175,7 @@ class PipeChannel {
     }
   }
 
-  /// Who has claimed the side through this channel object, and whether its handle was closed. Both
-  /// sequentially consistent where they meet: claim() writes one and reads the other, close() the
-  /// other way round, and one of the two must notice.
-  std::array<std::atomic<Tag>, 2> owner = {};
-  std::array<std::atomic<bool>, 2> closed = {};
-  /// Whether a call on the side is under way in this process, by Way; PipeEnd::Call and close().
-  std::array<std::array<std::atomic<bool>, 2>, 2> in_call = {};
+  [[nodiscard]] PipeUse& noted(PipeSide side) { return noted_[index_of(side)]; }
 
  private:
   static std::size_t lane(PipeSide side, Way way) {
@@ -201,6 +210,7 @@ class PipeChannel {
   Segment segment_;
   bool duplex_;
   EndWords* ends_ = nullptr;
+  std::array<PipeUse, 2> noted_;
   // By the side that receives; a pipe has the first of each.
   std::array<std::span<std::byte>, 2> rings_;
   std::array<EventCount*, 2> data_ = {};
@@ -218,7 +228,10 @@ class PipeChannel {
 // Whose an end is
 
 PipeEnd::PipeEnd(std::shared_ptr<PipeChannel> channel, PipeSide side)
-    : channel_(std::move(channel)), side_(side) {}
+    : channel_(std::move(channel)),
+      noted_(&channel_->noted(side)),
+      max_in_place_(channel_->max_in_place()),
+      side_(side) {}
 
 void PipeEnd::claim_or_throw() {
   if (const Status status = claim(); status != Status::ok) {
@@ -229,7 +242,15 @@ void PipeEnd::claim_or_throw() {
   }
 }
 
-PipeEnd::PipeEnd(PipeEnd&& other) noexcept = default;
+PipeEnd::PipeEnd(PipeEnd&& other) noexcept
+    : channel_(std::move(other.channel_)),
+      noted_(std::exchange(other.noted_, nullptr)),
+      max_in_place_(std::exchange(other.max_in_place_, 0)),
+      side_(other.side_),
+      wait_policy_(other.wait_policy_),
+      out_(std::move(other.out_)),
+      in_(std::move(other.in_)),
+      descriptor_(std::move(other.descriptor_)) {}
 
 PipeEnd& PipeEnd::operator=(PipeEnd&& other) noexcept {
   if (this == &other) return *this;
@@ -237,7 +258,10 @@ PipeEnd& PipeEnd::operator=(PipeEnd&& other) noexcept {
   close();
   if (channel_ != nullptr) end_stream();
   channel_ = std::move(other.channel_);
+  noted_ = std::exchange(other.noted_, nullptr);
+  max_in_place_ = std::exchange(other.max_in_place_, 0);
   side_ = other.side_;
+  wait_policy_ = other.wait_policy_;
   out_ = std::move(other.out_);
   in_ = std::move(other.in_);
   descriptor_ = std::move(other.descriptor_);
@@ -249,54 +273,30 @@ PipeEnd::~PipeEnd() {
   if (channel_ != nullptr) end_stream();  // nobody is inside a call any more
 }
 
-PipeEnd::Call::Call(PipeEnd& end, Way way) noexcept : end_(end), way_(way) {
-  if (end_.channel_ == nullptr) return;
-  auto& flags = end_.channel_->in_call[index_of(end_.side_)];
-  // Relaxed: ordered before the call's look at `closed` by the barrier; see close().
-  flags[static_cast<std::size_t>(way_)].store(true, std::memory_order_relaxed);
-  RealEnv::light_barrier();
-}
-
-PipeEnd::Call::~Call() {
-  if (end_.channel_ == nullptr) return;
-  auto& flags = end_.channel_->in_call[index_of(end_.side_)];
-  // Release: what this call did in the ring comes before a close() that finds no call under way.
-  flags[static_cast<std::size_t>(way_)].store(false, std::memory_order_release);
-  RealEnv::light_barrier();
-  if (!end_.closed()) [[likely]]
-    return;
+void PipeEnd::end_after_call() noexcept {
   // A call the other way may be ending as well: of the two stores and the two looks, the fence lets
   // at least one look see both stores.
   RealEnv::fence();
-  // Acquire: pairs with the release above, of the other thread.
-  if (!flags[0].load(std::memory_order_acquire) && !flags[1].load(std::memory_order_acquire)) {
-    end_.end_stream();
-  }
+  if (!noted_->calls_under_way()) end_stream();
 }
 
 void PipeEnd::close() noexcept {
   if (channel_ == nullptr) return;
-  const std::size_t side = index_of(side_);
-  // Sequentially consistent: see PipeChannel::owner.
-  if (channel_->closed[side].exchange(true)) return;
+  // Sequentially consistent: see PipeUse::owner.
+  if (noted_->closed.exchange(true)) return;
   channel_->notify_all();
   // The end may be taken over as soon as its word says closed, so not while another thread is at
   // work in the ring. The heavy barrier pairs with the light ones of Call: either we see its flag,
   // or it sees ours, when it begins or when it ends.
-  const auto& flags = channel_->in_call[side];
-  const bool nobody_inside = RealEnv::heavy_barrier_within_process() &&
-                             // Acquire: pairs with the release in ~Call().
-                             !flags[0].load(std::memory_order_acquire) &&
-                             // Acquire: as above.
-                             !flags[1].load(std::memory_order_acquire);
+  const bool nobody_inside = RealEnv::heavy_barrier_within_process() && !noted_->calls_under_way();
   if (nobody_inside) end_stream();
 }
 
 void PipeEnd::end_stream() noexcept {
   const Tag me = participant::self_if_attached();
-  // Sequentially consistent: see PipeChannel::owner. Once: this process may have claimed the end
+  // Sequentially consistent: see PipeUse::owner. Once: this process may have claimed the end
   // again by now, through another handle.
-  const Tag owner = channel_->owner[index_of(side_)].exchange(participant::kNobody);
+  const Tag owner = noted_->owner.exchange(participant::kNobody);
   if (me != participant::kNobody && owner == me) {
     channel_->change_end(side_, {EndState::open, me}, {EndState::closed, me});
   } else {
@@ -304,21 +304,6 @@ void PipeEnd::end_stream() noexcept {
   }
   channel_->notify_all();
 }
-
-bool PipeEnd::closed() const noexcept {
-  // Relaxed: a flag of this process; who waits is notified after it is set.
-  return channel_ == nullptr || channel_->closed[index_of(side_)].load(std::memory_order_relaxed);
-}
-
-bool PipeEnd::is_mine() const noexcept {
-  if (closed()) return false;
-  // Acquire: pairs with claim(), which another thread of this process, one that uses this end the
-  // other way, may have made; its rings are seen as well.
-  const Tag owner = channel_->owner[index_of(side_)].load(std::memory_order_acquire);
-  return owner != participant::kNobody && owner == participant::self_if_attached();
-}
-
-Status PipeEnd::use() { return is_mine() ? Status::ok : claim(); }
 
 Status PipeEnd::claim() {
   if (closed()) return Status::closed;
@@ -340,11 +325,11 @@ Status PipeEnd::claim() {
   }
   channel_->drop_offers_on_claim(side_, me);
   Status status = take_rings();
-  // Sequentially consistent: see PipeChannel::owner.
-  channel_->owner[index_of(side_)].store(me);
-  if (channel_->closed[index_of(side_)].load()) status = Status::closed;
+  // Sequentially consistent: see PipeUse::owner.
+  noted_->owner.store(me);
+  if (noted_->closed.load()) status = Status::closed;
   if (status != Status::ok) {
-    channel_->owner[index_of(side_)].store(participant::kNobody);
+    noted_->owner.store(participant::kNobody);
     channel_->change_end(side_, {EndState::open, me}, {EndState::closed, me});
   }
   return status;
@@ -426,8 +411,16 @@ std::size_t PipeEnd::max_message() const {
   return channel_ == nullptr ? 0 : channel_->max_message();
 }
 
-std::size_t PipeEnd::max_in_place() const {
-  return channel_ == nullptr ? 0 : channel_->max_in_place();
+void PipeEnd::set_wait_policy(WaitPolicy policy) {
+  const ScopedWaitPolicy valid(policy);
+  wait_policy_ = policy;
+}
+
+std::string PipeEnd::refusal(std::size_t size) const {
+  const bool duplex = channel_ != nullptr && channel_->is_duplex();
+  return "a message of " + std::to_string(size) + " bytes, above the longest of " +
+         std::to_string(max_message()) + " that this " + (duplex ? "connection" : "pipe") +
+         " takes";
 }
 
 UniqueFd PipeEnd::fd() const {
@@ -435,6 +428,28 @@ UniqueFd PipeEnd::fd() const {
     throw Error::from_errno(EBADF, {.tried = "get a descriptor of a pipe end that was moved from"});
   }
   return channel_->segment().fd();
+}
+
+UniqueFd PipeEnd::fd_to_hand_on() const {
+  UniqueFd fd = this->fd();
+  if (is_mine()) {
+    throw Error(Status::busy, {.tried = "hand on an end of a pipe or connection",
+                               .expected = "one that was not used yet",
+                               .found = "one that belongs to this process",
+                               .hint = "send an end before its first use"});
+  }
+  if (!channel_->segment().name().empty()) return fd;  // by its name somebody may always come
+  // A description of its own, whose lock lasts as long as there is a descriptor of it.
+  fd = open_anew(fd.get());
+  struct flock offer = {};
+  offer.l_type = F_RDLCK;
+  offer.l_whence = SEEK_SET;
+  offer.l_start = kOfferByte + static_cast<off_t>(side_);
+  offer.l_len = 1;
+  if (fcntl(fd.get(), F_OFD_SETLK, &offer) != 0) {
+    throw Error::from_errno(errno, {.tried = "hand on an end of a pipe or connection"});
+  }
+  return fd;
 }
 
 std::ostream& operator<<(std::ostream& out, const PipeEnd& end) {
@@ -495,15 +510,32 @@ void PipeEnd::check_not_held(Way way) const {
   }
 }
 
-Status PipeEnd::try_claim_room(std::size_t size, std::span<std::byte>& room) {
+Status PipeEnd::refuse(std::size_t size) noexcept {
+  out_.refused = size;
+  return Status::too_large;
+}
+
+void PipeEnd::throw_unless_sent(Status status) const {
+  if (status == Status::ok) return;
+  std::ostringstream end;
+  end << *this;
+  ErrorText text = {.tried = "send through the " + end.str()};
+  if (status == Status::too_large) {
+    text.expected = "at most " + std::to_string(max_message()) + " bytes";
+    text.found = "a message of " + std::to_string(out_.refused);
+    text.hint = channel_->is_duplex() ? "make the connection with a larger max_message"
+                                      : "make the pipe with a larger capacity, or use a connection";
+  }
+  throw Error(status, std::move(text));
+}
+
+Status PipeEnd::look_for_room(std::size_t size, std::span<std::byte>& room) {
   if (const Status s = use(); s != Status::ok) [[unlikely]]
     return s;
   check_not_held(Way::out);
   if (size > max_in_place()) [[unlikely]]
-    return Status::too_large;
-  if (channel_->end(peer_of(side_)).state == EndState::closed) [[unlikely]] {
-    return Status::closed;
-  }
+    return refuse(size);
+  if (peer_has_closed()) return Status::closed;
   const auto found = out_.ring->try_claim(size);
   if (!found) [[unlikely]] {
     const Status status = out_.ring->status();
@@ -513,14 +545,14 @@ Status PipeEnd::try_claim_room(std::size_t size, std::span<std::byte>& room) {
   return Status::ok;
 }
 
-Status PipeEnd::claim_room(std::size_t size, std::span<std::byte>& room, Deadline deadline) {
+Status PipeEnd::wait_for_room(std::size_t size, std::span<std::byte>& room, Deadline deadline) {
   for (;;) {
-    const Status status = try_claim_room(size, room);
-    if (status != Status::full) [[likely]]
-      return status;
+    const Status status = look_for_room(size, room);
+    if (status != Status::full) return status;
     const auto ready = [&] {
       return closed() || out_.ring->try_claim(size) || out_.ring->status() != Status::full;
     };
+    const EndPolicy policy(wait_policy_);
     const Status waited =
         channel_->space(side_, Way::out).await(deadline, ready, [&] { return peer_status(); });
     if (closed()) return Status::closed;
@@ -530,40 +562,32 @@ Status PipeEnd::claim_room(std::size_t size, std::span<std::byte>& room, Deadlin
   }
 }
 
-void PipeEnd::commit_record(std::uint32_t type, std::size_t size) noexcept {
-  out_.ring->commit(type, size);
-  out_.data->notify_all();
-}
-
-Status PipeEnd::send_record(std::uint32_t type, std::span<const std::byte> payload,
+Status PipeEnd::send_slowly(std::uint32_t type, std::span<const std::byte> payload,
                             Deadline deadline) {
-  if (payload.size() > max_in_place()) [[unlikely]]
-    return send_parts(type, payload, deadline);
   const Call call(*this, Way::out);
+  if (payload.size() > max_in_place()) return send_parts(type, payload, deadline);
   std::span<std::byte> room;
-  const Status status = claim_room(payload.size(), room, deadline);
-  if (status != Status::ok) [[unlikely]]
-    return status;
-  std::copy(payload.begin(), payload.end(), room.begin());
+  const Status status = wait_for_room(payload.size(), room, deadline);
+  if (status != Status::ok) return status;
+  copy_bytes(room.data(), payload.data(), payload.size());
   commit_record(type, payload.size());
   return Status::ok;
 }
 
-Status PipeEnd::try_send_record(std::uint32_t type, std::span<const std::byte> payload) {
+Status PipeEnd::try_send_slowly(std::uint32_t type, std::span<const std::byte> payload) {
   const Call call(*this, Way::out);
   std::span<std::byte> room;
-  const Status status = try_claim_room(payload.size(), room);
+  const Status status = look_for_room(payload.size(), room);
   if (status != Status::ok) return status;
-  std::copy(payload.begin(), payload.end(), room.begin());
+  copy_bytes(room.data(), payload.data(), payload.size());
   commit_record(type, payload.size());
   return Status::ok;
 }
 
 Status PipeEnd::send_parts(std::uint32_t type, std::span<const std::byte> payload,
                            Deadline deadline) {
-  const Call call(*this, Way::out);
   if (const Status s = use(); s != Status::ok) return s;
-  if (payload.size() > max_message()) return Status::too_large;
+  if (payload.size() > max_message()) return refuse(payload.size());
   const std::size_t most = channel_->part_size();
   std::size_t header = kFirstPartHeader;
   while (header != 0 || !payload.empty()) {
@@ -598,19 +622,6 @@ void PipeEnd::forget_parts() noexcept {
   in_.total = 0;
   in_.parts.clear();
   if (in_.parts.capacity() > kScratchKept) in_.parts = {};
-}
-
-void PipeEnd::release_record() noexcept {
-  in_.ring->release();
-  in_.space->notify_all();
-}
-
-void PipeEnd::release() noexcept {
-  if (in_.in_ring) [[likely]] {
-    release_record();
-  } else {
-    forget_parts();
-  }
 }
 
 /// The next message that is there: a record, or the last of its parts.
@@ -712,8 +723,7 @@ Status PipeEnd::find_now(Find find) {
   check_not_held(Way::in);
   const Status status = find();
   if (status != Status::empty) return status;
-  const bool closed_by_peer = channel_->end(peer_of(side_)).state == EndState::closed;
-  const Status peer = closed_by_peer ? Status::closed : peer_or(Status::empty, in_.fruitless);
+  const Status peer = peer_has_closed() ? Status::closed : peer_or(Status::empty, in_.fruitless);
   if (peer == Status::empty) return peer;
   // The peer's last message was committed before it closed or died: looked for after that is known.
   const Status again = find();
@@ -736,6 +746,7 @@ Status PipeEnd::await_message(Deadline deadline, Find find) {
     status = find();
     return closed() || status != Status::empty;
   };
+  const EndPolicy policy(wait_policy_);
   const Status waited =
       channel_->data(side_, Way::in).await(deadline, ready, [&] { return peer_status(); });
   if (closed()) return Status::closed;
@@ -754,6 +765,15 @@ Status PipeEnd::look_for_loop(void* end, WaitHandle::Look how) {
   return self.find_now([&] { return self.look(); }) == Status::empty ? Status::empty : Status::ok;
 }
 
+Status PipeEnd::look_for_room(void* end, WaitHandle::Look how) {
+  auto& self = *static_cast<PipeEnd*>(end);
+  if (self.closed()) return Status::closed;
+  const Call call(self, Way::out);
+  if (how == WaitHandle::Look::thorough) self.out_.fruitless = kLooks - 1;  // as above
+  std::span<std::byte> room;
+  return self.try_claim_room(self.out_.awaited, room) == Status::full ? Status::empty : Status::ok;
+}
+
 UniqueFd PipeEnd::peer_pidfd(void* end) {
   const auto& self = *static_cast<PipeEnd*>(end);
   const EndWord peer = self.channel_->end(peer_of(self.side_));
@@ -768,6 +788,15 @@ WaitHandle PipeEnd::receiving_handle() {
   return {this, kOperations, channel_->data(side_, Way::in)};
 }
 
+WaitHandle PipeEnd::sending_handle(std::size_t size) {
+  if (channel_ == nullptr) {
+    throw Error(Status::closed, {.tried = "wait for a pipe end that was moved from"});
+  }
+  out_.awaited = size;
+  static constexpr WaitHandle::Operations kOperations = {look_for_room, peer_pidfd};
+  return {this, kOperations, channel_->space(side_, Way::out)};
+}
+
 int PipeEnd::receiving_descriptor() {
   if (descriptor_ == nullptr || !descriptor_->is_of_this_process()) {
     descriptor_ = std::make_unique<ReadyDescriptor>();
@@ -780,11 +809,11 @@ void PipeEnd::rearm_descriptor() {
     descriptor_->rearm(receiving_handle());
 }
 
-Status PipeEnd::wait_for_message(Message& message, Deadline deadline, std::size_t most) {
+Status PipeEnd::wait_slowly(Message& message, Deadline deadline, std::size_t most) {
   return await_message(deadline, [&] { return next(message, most); });
 }
 
-Status PipeEnd::try_for_message(Message& message, std::size_t most) {
+Status PipeEnd::try_slowly(Message& message, std::size_t most) {
   return try_find([&] { return next(message, most); });
 }
 

@@ -105,6 +105,7 @@ static_assert(sizeof(ConnectionControl) == kConnectionRingOffset && Mappable<Con
 inline constexpr std::uint32_t kFirstPart = 2;
 inline constexpr std::uint32_t kNextPart = 4;
 inline constexpr std::size_t kFirstPartHeader = 16;
+constexpr bool is_part(std::uint32_t type) { return type == kFirstPart || type == kNextPart; }
 
 /// A connection's longest message is at most this.
 inline constexpr std::uint64_t kLargestMessage = 0xFFFF'FFFF;

@@ -10,13 +10,13 @@
 // In memory (1 KiB, all zero = nobody has come):
 //
 //   0 came u32, 4 died u32, 8 seats u32 x 254: the tag of who sits there, 0 if nobody
-//   came: 1 once somebody took a seat; died: 1 once a seat was found whose holder had died
+//   came: how often a seat was taken; died: 1 once a seat was found whose holder had died
 //
 // Threads and processes: all calls may overlap. A seat is of one handle; its index is private.
 //
-// If a process dies here: taking and leaving are one compare-and-swap each. `came` is set before
-// the seat is taken: killed in between, the producer is one that has left. A seat whose tag is dead
-// is as good as free; whoever finds it notes the death first.
+// If a process dies here: taking and leaving are one compare-and-swap each. `came` is counted up
+// after the seat is taken: killed in between, the producer has come, as its seat says, and died. A
+// seat whose tag is dead is as good as free; whoever finds it notes the death first.
 //
 // Cost: look() one load per seat, and one question to the kernel per seat taken by another process.
 
@@ -48,8 +48,6 @@ class BasicProducerSeats {
 
   /// busy: all seats are taken by the living.
   Status take(std::uint32_t tag, std::size_t& seat) noexcept {
-    // Release: before the seat, so that no look finds a seat given up and nobody who came.
-    Env::store(came_, std::uint32_t{1}, std::memory_order_release);
     for (seat = 0; seat < kSeats; ++seat) {
       // Acquire: pairs with the releases in leave() and take(): the items of who sat here are seen
       // before the seat is found without him.
@@ -57,7 +55,11 @@ class BasicProducerSeats {
       if (holder != 0 && !is_dead(holder)) continue;
       if (holder != 0) note_death();
       // Acq_rel: as above.
-      if (Env::cas(seats_[seat], holder, tag, std::memory_order_acq_rel)) return Status::ok;
+      if (!Env::cas(seats_[seat], holder, tag, std::memory_order_acq_rel)) continue;
+      // Release: after the seat, so that a look that has seen all of those before this one leave
+      // finds the number changed.
+      Env::fetch_add(came_, std::uint32_t{1}, std::memory_order_release);
+      return Status::ok;
     }
     return Status::busy;
   }
@@ -71,7 +73,7 @@ class BasicProducerSeats {
   /// Who is there. After all_left and all_gone a last look at the queue finds all they had pushed.
   [[nodiscard]] State look() noexcept {
     // Acquire: pairs with the release in take().
-    if (Env::load(came_, std::memory_order_acquire) == 0) return State::nobody_yet;
+    const std::uint32_t came = Env::load(came_, std::memory_order_acquire);
     bool died = false;
     for (auto& word : seats_) {
       // Acquire: pairs with leave(), and for a dead holder with what the kernel orders.
@@ -81,8 +83,18 @@ class BasicProducerSeats {
       died = true;
     }
     if (died) note_death();
+    // Relaxed: the seats above were loaded with acquire; who was seen to leave after another had
+    // come brings that other's number along.
+    if (Env::load(came_, std::memory_order_relaxed) != came) return State::some;
+    if (came == 0 && !died) return State::nobody_yet;
     // Relaxed: it tells all_gone from all_left alone.
     return Env::load(died_, std::memory_order_relaxed) != 0 ? State::all_gone : State::all_left;
+  }
+
+  /// For people: who sits there.
+  [[nodiscard]] std::uint32_t holder(std::size_t seat) const noexcept {
+    // Relaxed: nothing is concluded from it.
+    return Env::load(seats_[seat], std::memory_order_relaxed);
   }
 
  private:

@@ -103,7 +103,7 @@ class Queue {
 
  public:
   using value_type = T;
-  static constexpr std::uint32_t kVersion = 1;
+  static constexpr std::uint32_t kVersion = internal::kQueueVersion;
 
   /// Without a name: for threads, children that are forked later, and whoever is sent fd(). It
   /// grows as needed: see Capacity.
@@ -278,7 +278,9 @@ class Queue {
   static constexpr std::size_t fixed_bytes() { return internal::fixed_size<T>(); }
 
   static SegmentKind kind() {
-    return {.name = "queue", .version = kVersion, .fingerprint = codec_fingerprint<T>()};
+    return {.name = internal::kQueueKindName,
+            .version = kVersion,
+            .fingerprint = codec_fingerprint<T>()};
   }
   static internal::QueuePlan plan(const Capacity& capacity, const QueueOptions& options) {
     return internal::QueuePlan::of(capacity, options, fixed_bytes());
@@ -286,7 +288,8 @@ class Queue {
 
   template <class Make>
   Queue(const internal::QueuePlan& plan, Make make) : Queue(make(plan)) {}
-  explicit Queue(Segment segment) : parts_(std::make_unique<Parts>(std::move(segment))) {}
+  explicit Queue(Segment segment)
+      : parts_(std::make_unique<Parts>(std::move(segment), fixed_bytes() != 0)) {}
 
   [[nodiscard]] Parts& parts() const {
     if (parts_ == nullptr) [[unlikely]]

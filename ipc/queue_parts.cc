@@ -17,6 +17,17 @@ namespace {
 /// What a queue begins with that grows.
 constexpr std::uint64_t kFirstWindow = std::uint64_t{1} << 16;
 
+/// Where a handle's producer sits.
+struct Seat {
+  Tag tag;
+  std::uint32_t seat;
+
+  static constexpr Seat unpack(std::uint64_t word) {
+    return {static_cast<Tag>(word), static_cast<std::uint32_t>(word >> 32)};
+  }
+  [[nodiscard]] constexpr std::uint64_t packed() const { return std::uint64_t{seat} << 32 | tag; }
+};
+
 [[noreturn]] void refuse_capacity(const std::string& expected, std::size_t found) {
   throw Error::from_errno(
       EINVAL, {.tried = "make a queue", .expected = expected, .found = std::to_string(found)});
@@ -89,11 +100,12 @@ Segment::Format QueuePlan::format() const {
   };
 }
 
-QueueParts::QueueParts(Segment segment)
+QueueParts::QueueParts(Segment segment, bool alike)
     : segment_(std::move(segment)),
       header_(header_of(segment_)),
       growth_(growth_of(segment_)),
-      records_(segment_.object().subspan(kQueueRecordsOffset), growth_ ? &*growth_ : nullptr) {
+      records_(segment_.object().subspan(kQueueRecordsOffset), growth_ ? &*growth_ : nullptr,
+               alike) {
   // Relaxed, here and below: written before the segment was published, and copied here once.
   const std::uint32_t overflow = RealEnv::load(header_->overflow, std::memory_order_relaxed);
   if (overflow > static_cast<std::uint32_t>(Overflow::drop_newest)) {
@@ -108,18 +120,29 @@ QueueParts::QueueParts(Segment segment)
 }
 
 QueueParts::~QueueParts() {
-  // In a forked child the seat is the parent's.
-  if (seated_ == participant::kNobody || seated_ != participant::self_if_attached()) return;
-  header_->seats.leave(seated_, seat_);
+  // Relaxed: nobody else uses the handle any more. In a forked child the seat is the parent's.
+  const auto [tag, seat] = Seat::unpack(seated_.load(std::memory_order_relaxed));
+  if (tag == participant::kNobody || tag != participant::self_if_attached()) return;
+  header_->seats.leave(tag, seat);
   records_.pushed().notify_all();
 }
 
 Status QueueParts::sit_down() {
+  if (!ends_with_producers_) return Status::ok;
   const Tag self = participant::self();
-  if (seated_ == self || !ends_with_producers_) return Status::ok;
-  const Status status = header_->seats.take(self, seat_);
-  if (status == Status::ok) seated_ = self;
-  return status;
+  // Relaxed, here and below: the seat is taken before, by this thread or by one that was quicker.
+  std::uint64_t seated = seated_.load(std::memory_order_relaxed);
+  if (Seat::unpack(seated).tag == self) return Status::ok;
+  std::size_t seat = 0;
+  const Status status = header_->seats.take(self, seat);
+  if (status != Status::ok) return status;
+  const Seat taken = {self, static_cast<std::uint32_t>(seat)};
+  // Relaxed: as above.
+  if (seated_.compare_exchange_strong(seated, taken.packed(), std::memory_order_relaxed)) {
+    return Status::ok;
+  }
+  header_->seats.leave(self, seat);  // another thread has just taken one for this handle
+  return Status::ok;
 }
 
 Status QueueParts::overflow(std::size_t size, std::size_t left, Waits waits, Deadline deadline) {

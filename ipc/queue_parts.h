@@ -42,6 +42,9 @@
 
 namespace sluice::internal {
 
+inline constexpr std::string_view kQueueKindName = "queue";
+inline constexpr std::uint32_t kQueueVersion = 1;
+
 struct QueueHeader {
   Word<std::uint32_t> overflow, ends_with_producers;
   alignas(kNoSharing) ProducerSeats seats;
@@ -68,7 +71,8 @@ enum class Waits : std::uint8_t { yes, no };
 
 class QueueParts {
  public:
-  explicit QueueParts(Segment segment);
+  /// `alike`: all its items take the same number of bytes.
+  explicit QueueParts(Segment segment, bool alike = false);
   QueueParts(const QueueParts&) = delete;
   QueueParts& operator=(const QueueParts&) = delete;
   ~QueueParts();
@@ -103,15 +107,16 @@ class QueueParts {
       if (status == Status::ok) return status;
       if (status == Status::closed) return ended(status);
       if (status != Status::empty) return explained(status, waits);
-      status = waits == Waits::yes ? await_item(deadline) : look_for_producers();
+      const bool once = waits == Waits::no || deadline.is_now();
+      status = once ? look_for_producers() : await_item(deadline);
       if (status == Status::ok) {
-        if (waits == Waits::yes) continue;
-        status = Status::empty;
+        if (!once) continue;
+        status = waits == Waits::yes ? Status::timeout : Status::empty;
       } else if (status != Status::timeout) {
         // The last producer's last item came before its end.
         const Status last = records_.pop(n, read, done, for_lock(waits, deadline));
-        if (last != Status::empty) return explained(last, waits);
-        return ended(status);
+        if (last == Status::empty) return ended(status);
+        return last == Status::closed ? ended(last) : explained(last, waits);
       }
       rearm_descriptor();
       return status;
@@ -172,8 +177,8 @@ class QueueParts {
   Overflow overflow_;
   bool ends_with_producers_;
   std::atomic<Status> end_{Status::ok};  ///< threads may share the handle
-  Tag seated_ = participant::kNobody;    ///< who has the seat: not a forked child
-  std::size_t seat_ = 0;
+  /// Who has a seat, and which, in the upper half: not a forked child. Threads share the handle.
+  std::atomic<std::uint64_t> seated_{participant::kNobody};
   std::unique_ptr<ReadyDescriptor> descriptor_;
 };
 

@@ -3,7 +3,8 @@
 // What a call of a record queue (ipc/record_queue.h) does at its end, also if a callback throws:
 // commits, unlocks, notifies, in this order. Internal.
 //
-//   const Notifying notifying(popped, done);
+//   const Notifying notifying(popped, done, true);
+//   const PassingOn passing_on(pushed, left);
 //   Held held(lock, deadline);
 //   if (held.status() != Status::ok) return held.status();
 //   const Committing<Env> committing(word, mark, done);     // moves `mark`, counts `done`
@@ -47,21 +48,46 @@ class Held {
   Status status_;
 };
 
-/// At the end of a call, after the unlock: wakes those who wait for what it has done.
+/// At the end of a call, after the unlock: wakes those who wait for what it has done: one for one,
+/// unless they differ in what they need.
 template <class Event>
 class Notifying {
  public:
-  Notifying(Event& event, const std::size_t& done) : event_(event), done_(done) {}
+  Notifying(Event& event, const std::size_t& done, bool alike)
+      : event_(event), done_(done), one_for_one_(alike ? 1 : 0) {}
   Notifying(const Notifying&) = delete;
   Notifying& operator=(const Notifying&) = delete;
   ~Notifying() {
-    if (done_ == 1) event_.notify_one();
-    if (done_ > 1) event_.notify_all();
+    if (done_ == 0) return;
+    if (done_ == one_for_one_) {
+      event_.notify_one();
+    } else {
+      event_.notify_all();
+    }
   }
 
  private:
   Event& event_;
   const std::size_t& done_;
+  std::size_t one_for_one_;
+};
+
+/// At the end of a call, after the unlock, also if a callback threw: if it leaves what it had been
+/// woken for, the next who waits for it is woken instead.
+template <class Event>
+class PassingOn {
+ public:
+  PassingOn(Event& event, const bool& left) : event_(event), left_(left) {}
+  PassingOn(const PassingOn&) = delete;
+  PassingOn& operator=(const PassingOn&) = delete;
+  ~PassingOn() {
+    if (left_) [[unlikely]]
+      event_.notify_one();
+  }
+
+ private:
+  Event& event_;
+  const bool& left_;
 };
 
 /// At the end of a call, before the unlock, also if a callback threw: commits what was done.

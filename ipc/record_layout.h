@@ -27,6 +27,11 @@
 // publishes records, one store of `head` acknowledges them; each side may write its own word under
 // its lock alone. Both locks are held where the window changes under a wrapped content (the content
 // is moved), and where an empty queue gives memory back (the offsets begin anew).
+//
+// If a process dies here: a mark is one word, the old one or the new one. Dead with a lock, it may
+// leave `head seen`, `tail seen` or `backed` behind the truth, and of an emptied queue equal counts
+// at different offsets: whoever takes that lock next is told, and puts them right. What lies behind
+// the tail means nothing.
 
 #ifndef SLUICE_IPC_RECORD_LAYOUT_H_
 #define SLUICE_IPC_RECORD_LAYOUT_H_

@@ -2,7 +2,8 @@
 //
 // BasicRecordQueue: records of any length between many producers and many consumers, on memory that
 // the caller maps: a ring whose ends each have a robust lock of their own. Internal: what
-// ipc/queue.h is made of; it waits for the locks alone, never for room or for records.
+// ipc/queue.h is made of; it waits for the locks alone, never for room or for records. (Some lines
+// more than 300: what one end leaves undone, the other one finishes; they are read together.)
 //
 //   BasicRecordQueue<Env> queue(memory, nullptr);
 //   auto size_of = [&](std::size_t i) { return texts[i].size(); };
@@ -66,10 +67,11 @@ class BasicRecordQueue {
   static constexpr std::uint64_t kMostItems = RecordMark::kCountMask;
   static constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 34;
 
-  /// `growth` gives the storage its memory; null if it has all of it. Throws Error if the memory
-  /// holds no such queue.
-  BasicRecordQueue(std::span<std::byte> memory, GrowingMemory* growth)
-      : control_(attach_object<Control>(memory)), growth_(growth) {
+  /// `growth` gives the storage its memory; null if it has all of it. `alike`: all records are of
+  /// one length, so that one record's room is room for any one. Throws Error if the memory holds no
+  /// such queue.
+  BasicRecordQueue(std::span<std::byte> memory, GrowingMemory* growth, bool alike = false)
+      : control_(attach_object<Control>(memory)), growth_(growth), alike_(alike) {
     if (control_ == nullptr) refuse("room for its words", memory.size());
     // Relaxed, all: written before the memory was published, and copied here once.
     const auto get = [](const Word64& word) { return Env::load(word, std::memory_order_relaxed); };
@@ -90,7 +92,9 @@ class BasicRecordQueue {
   template <class SizeOf, class Write>
   Status push(std::size_t n, SizeOf size_of, Write write, std::size_t& done, Deadline deadline) {
     done = 0;
-    const Notifying notifying(control_->pushed, done);
+    bool left = false;
+    const Notifying notifying(control_->pushed, done, true);
+    const PassingOn passing_on(control_->popped, left);
     Held<Lock> held(control_->push.lock, deadline);
     if (held.status() == Status::owner_died) held.mended(mend_push(deadline));
     if (held.status() != Status::ok) return held.status();
@@ -98,8 +102,10 @@ class BasicRecordQueue {
     RecordMark tail = mark(control_->push.tail);
     const Committing<Env> committing(control_->push.tail, tail, done);
     while (done < n) {
+      left = true;  // in case that a callback throws
       const auto write_one = [&](std::span<std::byte> room) { write(done, room); };
       const Status status = append(tail, size_of(done), write_one, deadline);
+      left = status == Status::too_large;
       if (status != Status::ok) return done != 0 ? Status::ok : status;
       ++done;
     }
@@ -111,7 +117,9 @@ class BasicRecordQueue {
   template <class Read>
   Status pop(std::size_t n, Read read, std::size_t& done, Deadline deadline) {
     done = 0;
-    const Notifying notifying(control_->popped, done);
+    bool left = false;
+    const Notifying notifying(control_->popped, done, alike_);
+    const PassingOn passing_on(control_->pushed, left);
     Held<Lock> held(control_->pop.lock, deadline);
     if (held.status() == Status::owner_died) held.mended(mend_pop());
     if (held.status() != Status::ok) return held.status();
@@ -121,7 +129,9 @@ class BasicRecordQueue {
     RecordMark head = mark(control_->pop.head);
     const Committing<Env> committing(control_->pop.head, head, done);
     while (done < n) {
+      left = true;  // in case that a callback throws
       const Status status = take(head, read);
+      left = status != Status::ok && status != Status::empty;
       if (status != Status::ok) {
         if (done != 0) return Status::ok;
         if (status == Status::empty && growth_ != nullptr) begin_anew(head);
@@ -237,6 +247,19 @@ class BasicRecordQueue {
   }
 
   Status make_room(RecordMark& tail, std::uint64_t need, Deadline deadline) {
+    const Status status = find_room(tail, need, deadline);
+    if (status != Status::busy || tail.offset == 0 || fresh_head().count != tail.count) [[likely]]
+      return status;
+    // It is empty, and nothing of this call is in it: at the beginning there is memory.
+    Held<Lock> held(control_->pop.lock, deadline);
+    if (held.status() == Status::owner_died) held.mended(mend_pop());
+    if (held.status() != Status::ok) return held.status();
+    start_again(tail.count);
+    tail = mark(control_->push.tail);
+    return find_room(tail, need, deadline);
+  }
+
+  Status find_room(RecordMark& tail, std::uint64_t need, Deadline deadline) {
     if (tail.window > storage_.size() || tail.offset >= tail.window) return Status::corrupt;
     RecordMark head = mark(control_->push.head_seen);
     auto used = bytes_between(head, tail, storage_.size());
@@ -251,7 +274,7 @@ class BasicRecordQueue {
       if (records_between(head, tail) >= max_items_ || *used + need > max_bytes_) {
         return Status::full;
       }
-      if (*used + need > tail.window) return widen(head, tail, *used + need, deadline);
+      if (*used + need > tail.window) return widen(head, tail, need, *used + need, deadline);
     }
     return growth_ == nullptr ? Status::ok : back(end_of(tail, need));
   }
@@ -261,13 +284,14 @@ class BasicRecordQueue {
     return std::min(tail.offset + need, tail.window);
   }
 
-  /// Makes the window hold `wanted` bytes, the next record included.
-  Status widen(const RecordMark& head, RecordMark& tail, std::uint64_t wanted, Deadline deadline) {
+  /// Makes the window hold `wanted` bytes, the `need` of the next record included.
+  Status widen(const RecordMark& head, RecordMark& tail, std::uint64_t need, std::uint64_t wanted,
+               Deadline deadline) {
     const std::uint64_t window = std::bit_ceil(wanted);
     if (window > storage_.size()) return Status::corrupt;
-    // At most that far, also after the content has been moved.
-    if (const Status s = back(std::min(tail.window + wanted, window)); s != Status::ok) return s;
     const bool wrapped = head.count != tail.count && head.offset >= tail.offset;
+    const std::uint64_t end = (wrapped ? tail.window : 0) + tail.offset + need;
+    if (const Status s = back(std::min(end, window)); s != Status::ok) return s;
     if (wrapped) return unwrap(tail, window, deadline);
     tail.window = window;
     return Status::ok;
@@ -280,6 +304,9 @@ class BasicRecordQueue {
     if (held.status() == Status::owner_died) held.mended(mend_pop());
     if (held.status() != Status::ok) return held.status();
     const RecordMark head = fresh_head();
+    // It may have wrapped since the caller looked: in the wider window the old one would be taken
+    // for a head in front of the tail's next lap, and what is not popped yet for room.
+    set(control_->push.head_seen, head);
     if (head.count != tail.count && head.offset >= tail.offset) {
       std::copy_n(storage_.begin(), tail.offset,
                   storage_.begin() + static_cast<std::ptrdiff_t>(tail.window));
@@ -390,6 +417,7 @@ class BasicRecordQueue {
 
   Control* control_;
   GrowingMemory* growth_;
+  bool alike_;
   std::span<std::byte> storage_;
   std::uint64_t max_items_ = 0;
   std::uint64_t max_bytes_ = 0;

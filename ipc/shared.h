@@ -16,8 +16,9 @@
 //   same->left -= 100;
 //
 // In memory: behind the stamp of ipc/segment.h (kind "shared", version 1) a T, as the compiler lays
-// it out, at byte 4096. It begins as zeroes and what T's constructor writes, padding included: a
-// constructor that copies another T may copy that one's padding.
+// it out, at byte 4096. It begins as zeroes and what T's constructor writes. If T is trivially
+// copyable its padding is zeroed once it is made (clang: up to 256 bytes of T); of others, and of
+// what is written later, a copy of another object may bring that one's padding along.
 //
 // T is a standard-layout type with a trivial destructor and a name: a member kTypeName as above, or
 // a specialisation of kTypeNameOf<T>; with it T vouches that its bytes mean the same in each
@@ -64,6 +65,7 @@
 #include "sluice/ipc/segment.h"
 #include "sluice/ipc/segment_options.h"
 #include "sluice/ipc/stamp.h"
+#include "sluice/lockfree/value_bytes.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
@@ -200,11 +202,14 @@ class Shared {
   template <class... Args>
   static Segment::Format format(const Args&... args) {
     return [&args...](std::span<std::byte> object) {
+      T* made = nullptr;
       if constexpr (std::is_constructible_v<T, const Args&...>) {
-        ::new (object.data()) T(args...);
+        made = ::new (object.data()) T(args...);
       } else {
-        ::new (object.data()) T{args...};
+        made = ::new (object.data()) T{args...};
       }
+      // Nobody else sees it yet.
+      if constexpr (internal::kCanClearPadding<T>) internal::clear_padding(*made);
     };
   }
 

@@ -69,23 +69,29 @@ std::string Stamp::kind_name() const {
   return printable({kind.data(), strnlen(kind.data(), kind.size())});
 }
 
-Stamp make_stamp(const SegmentKind& kind, Lifetime lifetime, std::size_t total_size,
-                 std::uint32_t mode) {
+Stamp make_stamp_of_no_registry(const SegmentKind& kind, std::size_t total_size) {
   Stamp stamp = {};
   stamp.magic = kMagic;
   stamp.byte_order = kByteOrder;
   stamp.stamp_version = kStampVersion;
   kind.name.copy(stamp.kind.data(), stamp.kind.size() - 1);
   stamp.kind_version = kind.version;
-  stamp.flags = static_cast<std::uint32_t>(lifetime) | (mode & 077) << 8;
   stamp.fingerprint = kind.fingerprint;
   stamp.total_size = total_size;
-  stamp.creator_tag = participant::self();
-  stamp.incarnation = Domain::current().incarnation();
   stamp.creator_pid = getpid();
   stamp.made_at = std::chrono::duration_cast<std::chrono::seconds>(
                       std::chrono::system_clock::now().time_since_epoch())
                       .count();
+  stamp.checksum = checksum_of(stamp);
+  return stamp;
+}
+
+Stamp make_stamp(const SegmentKind& kind, Lifetime lifetime, std::size_t total_size,
+                 std::uint32_t mode) {
+  Stamp stamp = make_stamp_of_no_registry(kind, total_size);
+  stamp.flags = static_cast<std::uint32_t>(lifetime) | (mode & 077) << 8;
+  stamp.creator_tag = participant::self();
+  stamp.incarnation = Domain::current().incarnation();
   stamp.checksum = checksum_of(stamp);
   return stamp;
 }

@@ -82,6 +82,9 @@ static_assert(sizeof(Stamp) == 88 && std::is_trivially_copyable_v<Stamp>);
 Stamp make_stamp(const SegmentKind& kind, Lifetime lifetime, std::size_t total_size,
                  std::uint32_t mode = 0600);
 
+/// A stamp for memory that belongs to no registry: without incarnation and tag.
+Stamp make_stamp_of_no_registry(const SegmentKind& kind, std::size_t total_size);
+
 /// What is wrong with the bytes as a stamp of a segment of `file_size` bytes; empty if nothing.
 std::string stamp_fault(const Stamp& stamp, std::uint64_t file_size);
 

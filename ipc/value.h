@@ -4,26 +4,33 @@
 // see. Never torn, also if a writer is killed; readers never wait. Not for a stream of values (none
 // may be missed: ipc/pipe.h), and not for a member of a larger struct (lockfree/latest.h).
 //
-//   Value<long> hits;                                        // threads and forked children share
-//   it hits.fetch_add(1); auto quote = Value<Quote>::create("quote", Quote{});     // under a name;
-//   in another process: auto same = Value<Quote>::open("quote"); Quote seen = same.load();
+//   Value<long> hits;                                        // threads, forked children
+//   hits.fetch_add(1);
+//   auto quote = Value<Quote>::create("quote", Quote{});     // under a name
+//   auto same = Value<Quote>::open("quote");                 // in another process
 //   quote.update([](Quote& q) { q.bid += 0.1; });
-//   seen = same.wait(seen);                                  // until it is another
+//   Quote seen = same.wait(Quote{});                         // until it is another
+//   auto total = Value<long>::map_file("/var/lib/acme/total", 0);   // outlasts a reboot
 //
-// In memory: a segment of kind `value`, with a Latest<T> (lockfree/latest.h) as its object.
+// In memory: a segment of kind `value`, with a Latest<T> (lockfree/latest.h) as its object. A file
+// holds the same bytes, and on its first page the registry's number (ipc/mapped_file.h).
 //
 // Two users of a value must mean the same T: one name (kTypeName, ipc/fingerprint.h), size and
 // alignment. There is no lock to hold: what takes several steps is one update().
 //
-// Units: Deadline. Errors: making and opening throw Error (ipc/segment.h); the calls are those of
-// Latest, with its errors. A handle that was moved from may only be assigned to or destroyed.
-// Threads and processes: all calls on the value may overlap; moving and destroying a handle may
-// not overlap with calls through it. If a process dies here: as Latest; the name goes as its
-// Lifetime says (ipc/segment.h). Cost: as Latest: the handle adds one pointer.
+// Units: Deadline. Errors: making and opening throw Error (ipc/segment.h; files:
+// ipc/mapped_file.h); the calls are those of Latest, with its errors. A handle that was moved from
+// may only be assigned to or destroyed. Threads and processes: all calls on the value may overlap;
+// moving and destroying a handle may not overlap with calls through it. If a process dies here: as
+// Latest; the name goes as its Lifetime says (ipc/segment.h). A file keeps the newest value over
+// reboots that shut down in good order, after a power cut one that flush() returned for, unless a
+// newer one was being written. Cost: as Latest: the handle adds one pointer. flush() waits for the
+// device.
 
 #ifndef SLUICE_IPC_VALUE_H_
 #define SLUICE_IPC_VALUE_H_
 
+#include <cerrno>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -33,13 +40,17 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 
 #include "sluice/ipc/fingerprint.h"
+#include "sluice/ipc/mapped_file.h"
 #include "sluice/ipc/segment.h"
+#include "sluice/ipc/segment_options.h"
 #include "sluice/ipc/stamp.h"
 #include "sluice/lockfree/latest.h"
 #include "sluice/lockfree/value_bytes.h"
 #include "sluice/sync/deadline.h"
+#include "sluice/sync/error.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
 
@@ -73,10 +84,40 @@ class Value {
   }
   static Value from_fd(UniqueFd fd) { return Value(Segment::from_fd(std::move(fd), kind())); }
 
-  /// A new descriptor, for another process's from_fd().
-  [[nodiscard]] UniqueFd fd() const { return segment_.fd(); }
-  [[nodiscard]] const std::string& name() const noexcept { return segment_.name(); }
-  [[nodiscard]] bool created() const noexcept { return segment_.created(); }
+  /// In a file that outlasts everybody: opens it if it is there, otherwise makes it; race-free.
+  static Value map_file(const std::string& path, const T& initial,
+                        const SegmentOptions& options = {}) {
+    return Value(MappedFile::open_or_create(path, kind(), sizeof(Latest<T>), options,
+                                            format(initial), adopt));
+  }
+  /// What is in that file.
+  static Value open_file(const std::string& path, const SegmentOptions& options = {}) {
+    return Value(MappedFile::open(path, kind(), options, adopt));
+  }
+
+  /// Removes the name, whoever uses the value; they go on. False if there is none.
+  static bool remove(std::string_view name) { return Segment::remove(name); }
+
+  /// A new descriptor, for another process's from_fd(). Throws Error, also for a file.
+  [[nodiscard]] UniqueFd fd() const {
+    if (const auto* const segment = std::get_if<Segment>(&memory_)) return segment->fd();
+    throw Error::from_errno(EOPNOTSUPP,
+                            {.tried = "get a descriptor of the value in \"" + name() + "\"",
+                             .hint = "send the path: open_file() takes it"});
+  }
+  /// The name, or the path; empty if it has neither.
+  [[nodiscard]] const std::string& name() const noexcept {
+    const auto* const file = std::get_if<MappedFile>(&memory_);
+    return file != nullptr ? file->path() : std::get_if<Segment>(&memory_)->name();
+  }
+  [[nodiscard]] bool created() const noexcept {
+    return std::visit([](const auto& where) { return where.created(); }, memory_);
+  }
+  /// Of a value in a file: returns when what was stored before is on the device. Nothing to do for
+  /// the others. Throws Error.
+  void flush() const {
+    if (const auto* const file = std::get_if<MappedFile>(&memory_)) file->flush();
+  }
 
   // As Latest's, each.
 
@@ -156,18 +197,29 @@ class Value {
   }
 
  private:
-  static constexpr SegmentKind kind() {
-    return {.name = "value", .version = kVersion, .fingerprint = type_fingerprint<T>()};
+  static SegmentKind kind() {
+    // For people, and for the inspector, who can't know the size otherwise.
+    static const std::string type = type_text<T>() + ", " + std::to_string(sizeof(T)) + " bytes";
+    return {
+        .name = "value", .version = kVersion, .fingerprint = type_fingerprint<T>(), .type = type};
   }
   static Segment::Format format(const T& initial) {
     return [initial](std::span<std::byte> object) {
       static_cast<void>(new (object.data()) Latest<T>(initial));
     };
   }
-  explicit Value(Segment segment)
-      : segment_(std::move(segment)), latest_(&Latest<T>::in(segment_.object())) {}
+  /// Nobody uses the value, and who was writing it was of a registry that is gone.
+  static void adopt(std::span<std::byte> object) { Latest<T>::in(object).adopt(); }
 
-  Segment segment_;
+  using Memory = std::variant<Segment, MappedFile>;
+
+  explicit Value(Memory memory)
+      : memory_(std::move(memory)),
+        latest_(
+            &Latest<T>::in(std::visit([](const auto& where) { return where.object(); }, memory_))) {
+  }
+
+  Memory memory_;
   Latest<T>* latest_;
 };
 

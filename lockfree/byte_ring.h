@@ -2,7 +2,8 @@
 //
 // ByteRing: records of variable length, first in first out, between one producer and one consumer,
 // threads or processes, on memory that the caller owns. Not for several producers or consumers at a
-// time; for items of one fixed size spsc_ring.h is faster; it never blocks (ipc/pipe.h does).
+// time; for items of one fixed size spsc_ring.h is faster; it never blocks (ipc/pipe.h does). (Some
+// lines more than 300: what one side writes is what the other one checks; they are read together.)
 //
 //   ByteRing::format(memory, 1 << 16);                     // once, before anyone else sees it
 //   ByteRing::Producer producer(memory);
@@ -12,6 +13,10 @@
 //   }
 //   ByteRing::Consumer consumer(memory);
 //   if (auto record = consumer.try_peek()) { use(record->payload); consumer.release(); }
+//
+// Each side may be given the place of the consumer's words elsewhere, kProgressBytes of them: then
+// the producer writes `memory` alone and the consumer that place alone, so that each can have the
+// other's read-only (ipc/sealed_connection.h).
 //
 // In memory (position-independent; offsets in bytes; who writes it):
 //
@@ -44,8 +49,9 @@
 // header is read once, and its length checked against the storage before it is used. The payload
 // lies in shared memory: who does not trust the peer copies it before looking at it.
 //
-// Cost: a write one load, five stores and the copy; a read one load, two stores; no read-modify-
-// write, no system call. Source: as spsc_ring.h; the record format is in the family of Aeron's.
+// Cost: a write one load, five stores and the copy; a read one load, two stores; both a prefetch of
+// a line that comes soon; no read-modify-write, no system call. Source: as spsc_ring.h; the record
+// format is in the family of Aeron's.
 
 #ifndef SLUICE_LOCKFREE_BYTE_RING_H_
 #define SLUICE_LOCKFREE_BYTE_RING_H_
@@ -70,13 +76,16 @@ namespace sluice {
 template <class Env>
 class BasicByteRing {
   using Word64 = internal::Word<std::uint64_t>;
+  struct alignas(kNoSharing) Progress {
+    Word64 head;
+    Word64 records_out;
+  };
 
   struct Control {
     Word64 capacity;
     alignas(kNoSharing) Word64 tail;
     Word64 records_in;
-    alignas(kNoSharing) Word64 head;
-    Word64 records_out;
+    Progress progress;
   };
   static_assert(sizeof(Control) == 3 * kNoSharing);
 
@@ -88,6 +97,7 @@ class BasicByteRing {
   /// What both sides know of a ring, checked once and kept in private memory.
   struct View {
     Control* control;
+    Progress* progress;
     Word64* words;
     std::uint64_t capacity;
 
@@ -100,9 +110,9 @@ class BasicByteRing {
     [[nodiscard]] Word64& header(std::uint64_t position) const {
       return words[offset(position) / kHeader];
     }
-    [[nodiscard]] std::span<std::byte> payload(std::uint64_t position, std::size_t size) const {
-      return std::as_writable_bytes(std::span(words, capacity / kHeader))
-          .subspan(offset(position) + kHeader, size);
+    [[nodiscard]] std::byte* payload(std::uint64_t position) const {
+      return std::as_writable_bytes(std::span(words, capacity / kHeader)).data() +
+             offset(position) + kHeader;
     }
   };
 
@@ -116,6 +126,8 @@ class BasicByteRing {
  public:
   static constexpr std::size_t kMinCapacity = 128;
   static constexpr std::size_t kMaxCapacity = std::size_t{1} << 30;
+  /// Of the consumer's words, where they lie elsewhere, aligned to kNoSharing and zero at first.
+  static constexpr std::size_t kProgressBytes = sizeof(Progress);
 
   class Producer;
   class Consumer;
@@ -168,8 +180,8 @@ class BasicByteRing {
       // Relaxed: a snapshot for people.
       return Env::load(word, std::memory_order_relaxed);
     };
-    return Counters{read(c->capacity), read(c->tail), read(c->records_in), read(c->head),
-                    read(c->records_out)};
+    return Counters{read(c->capacity), read(c->tail), read(c->records_in), read(c->progress.head),
+                    read(c->progress.records_out)};
   }
 
  private:
@@ -181,6 +193,10 @@ class BasicByteRing {
     return (size + kHeader - 1) / kHeader * kHeader;
   }
 
+  static constexpr std::uint64_t header_of(std::uint32_t type, std::size_t size) {
+    return kCommitted | std::uint64_t{size} << 32 | type;
+  }
+
   static std::uint64_t largest(std::uint64_t capacity) { return capacity / 2 - 2 * kHeader; }
 
   static Extent examine(std::uint64_t header, std::uint64_t room_to_end) {
@@ -189,6 +205,13 @@ class BasicByteRing {
     if ((header & kPad) != 0) return {true, true, room_to_end};
     const std::uint64_t bytes = kHeader + padded((header >> 32) & kLengthMask);
     return {bytes <= room_to_end, false, bytes};
+  }
+
+  /// One more, by the only one who counts here.
+  static void count(Word64& records) {
+    // Relaxed, both: a count for people.
+    Env::store(records, Env::load(records, std::memory_order_relaxed) + 1,
+               std::memory_order_relaxed);
   }
 
   static View attach(std::span<std::byte> memory) {
@@ -203,9 +226,20 @@ class BasicByteRing {
                    .expected = "a power of two that fits as its capacity",
                    .found = std::to_string(capacity)});
     }
-    return {control,
+    return {control, &control->progress,
             internal::attach_object<Word64>(memory.subspan(sizeof(Control)), capacity / kHeader),
             capacity};
+  }
+
+  static View attach(std::span<std::byte> memory, std::span<std::byte> progress) {
+    View view = attach(memory);
+    view.progress = internal::attach_object<Progress>(progress);
+    if (view.progress == nullptr) {
+      throw Error::from_errno(EINVAL, {.tried = "attach to a byte ring",
+                                       .expected = "128 bytes for its reader, aligned to 128",
+                                       .found = std::to_string(progress.size()) + " bytes"});
+    }
+    return view;
   }
 };
 
@@ -215,63 +249,68 @@ class BasicByteRing<Env>::Producer {
  public:
   /// Takes over where a predecessor stopped. Throws Error if `memory` holds no ring, or one whose
   /// counters or headers no correct process wrote.
-  explicit Producer(std::span<std::byte> memory) : view_(attach(memory)) {
-    // Acquire: pairs with Consumer::release, so that what was consumed may be overwritten.
-    head_ = Env::load(view_.control->head, std::memory_order_acquire);
-    // Relaxed: a hint; the headers decide.
-    tail_ = Env::load(view_.control->tail, std::memory_order_relaxed);
-    // Relaxed: a count for people.
-    records_ = Env::load(view_.control->records_in, std::memory_order_relaxed);
-    if (static_cast<std::int64_t>(tail_ - head_) < 0) tail_ = head_;
-    if (tail_ - head_ > view_.capacity || tail_ % kHeader != 0 || !walk_to_end()) {
-      throw Error(Status::corrupt,
-                  {.tried = "take over the writing side of a byte ring",
-                   .expected = "records from head to tail",
-                   .found = "head " + std::to_string(head_) + ", tail " + std::to_string(tail_)});
-    }
-  }
+  explicit Producer(std::span<std::byte> memory) : Producer(attach(memory)) {}
+  /// Where the consumer's words lie elsewhere; only read.
+  Producer(std::span<std::byte> memory, std::span<std::byte> progress)
+      : Producer(attach(memory, progress)) {}
 
   /// Room for `size` bytes of payload to fill in place; empty if there is none: status() tells
   /// whether the ring is full, the record too_large for it, or the ring corrupt.
   [[nodiscard]] std::optional<std::span<std::byte>> try_claim(std::size_t size) {
+    std::byte* const room = try_claim_at(size);
+    if (room == nullptr) return std::nullopt;
+    return std::span(room, size);
+  }
+
+  /// The same; where the room begins, or nullptr. (What is returned in one register costs nothing:
+  /// larger objects may take a detour by the stack that costs more than all the rest.)
+  [[nodiscard]] std::byte* try_claim_at(std::size_t size) {
     if (size > max_record()) [[unlikely]]
       return refuse(Status::too_large);
     const std::uint64_t bytes = kHeader + padded(size);
     const std::uint64_t to_end = view_.room_to_end(tail_);
-    pad_ = bytes > to_end ? to_end : 0;
+    if (bytes > to_end || pad_ != 0) [[unlikely]]
+      pad_ = bytes > to_end ? to_end : 0;
     // One header more than the record: the place of the next one is cleared before the commit.
     if (const Status s = make_room(pad_ + bytes + kHeader); s != Status::ok) [[unlikely]] {
       return refuse(s);
     }
-    return view_.payload(tail_ + pad_, size);
+    return view_.payload(tail_ + pad_);
   }
 
   /// Publishes the first `size` bytes of the room claimed last, at most as many as were claimed.
   /// Not calling it, or dying before it, is as if there had been no claim.
   void commit(std::uint32_t type, std::size_t size) {
-    const std::uint64_t header = kCommitted | std::uint64_t{size} << 32 | type;
-    const std::uint64_t end = tail_ + pad_ + kHeader + padded(size);
-    // Relaxed: made visible by the release below, before anybody can come to look here.
-    Env::store(view_.header(end), std::uint64_t{0}, std::memory_order_relaxed);
-    if (pad_ != 0) [[unlikely]] {
-      // Relaxed: the pad leads here, and its release below makes it visible.
-      Env::store(view_.header(tail_ + pad_), header, std::memory_order_relaxed);
+    const View view = view_;  // so that the compiler need not read it again after each store
+    const std::uint64_t begin = tail_;
+    const std::uint64_t header = header_of(type, size);
+    const std::uint64_t end = begin + pad_ + kHeader + padded(size);
+    if (view.capacity - (end - head_) > kFetchToWrite) {
+      prefetch_to_write(&view.header(end + kFetchToWrite));
     }
-    // Release: the commit; pairs with the acquire in Consumer::try_peek.
-    Env::store(view_.header(tail_), pad_ != 0 ? kCommitted | kPad : header,
-               std::memory_order_release);
+    // Relaxed: made visible by the release below, before anybody can come to look here.
+    Env::store(view.header(end), std::uint64_t{0}, std::memory_order_relaxed);
+    if (pad_ == 0) [[likely]] {
+      // Release: the commit; pairs with the acquire in Consumer::try_peek.
+      Env::store(view.header(begin), header, std::memory_order_release);
+    } else {
+      // Relaxed: the pad leads here, and its release makes it visible.
+      Env::store(view.header(begin + pad_), header, std::memory_order_relaxed);
+      // Release: the commit, as above.
+      Env::store(view.header(begin), kCommitted | kPad, std::memory_order_release);
+    }
     tail_ = end;
-    // Relaxed, both: a hint for a successor, who checks the headers, and a count for people.
-    Env::store(view_.control->tail, tail_, std::memory_order_relaxed);
-    Env::store(view_.control->records_in, ++records_, std::memory_order_relaxed);
+    // Relaxed: a hint for a successor, who checks the headers.
+    Env::store(view.control->tail, end, std::memory_order_relaxed);
+    count(view.control->records_in);
   }
 
   /// Copies one record in: ok, full, too_large or corrupt.
   Status try_write(std::uint32_t type, std::span<const std::byte> payload) {
-    const auto room = try_claim(payload.size());
-    if (!room) [[unlikely]]
+    std::byte* const room = try_claim_at(payload.size());
+    if (room == nullptr) [[unlikely]]
       return status_;
-    std::copy(payload.begin(), payload.end(), room->begin());
+    std::copy(payload.begin(), payload.end(), room);
     commit(type, payload.size());
     return Status::ok;
   }
@@ -282,16 +321,30 @@ class BasicByteRing<Env>::Producer {
   [[nodiscard]] std::size_t max_record() const { return largest(view_.capacity); }
 
  private:
-  std::optional<std::span<std::byte>> refuse(Status why) {
+  explicit Producer(const View& view) : view_(view) {
+    // Acquire: pairs with Consumer::release, so that what was consumed may be overwritten.
+    head_ = Env::load(view_.progress->head, std::memory_order_acquire);
+    // Relaxed: a hint; the headers decide.
+    tail_ = Env::load(view_.control->tail, std::memory_order_relaxed);
+    if (static_cast<std::int64_t>(tail_ - head_) < 0) tail_ = head_;
+    if (tail_ - head_ > view_.capacity || tail_ % kHeader != 0 || !walk_to_end()) {
+      throw Error(Status::corrupt,
+                  {.tried = "take over the writing side of a byte ring",
+                   .expected = "records from head to tail",
+                   .found = "head " + std::to_string(head_) + ", tail " + std::to_string(tail_)});
+    }
+  }
+
+  std::byte* refuse(Status why) {
     status_ = why;
-    return std::nullopt;
+    return nullptr;
   }
 
   Status make_room(std::uint64_t bytes) {
     if (bytes <= view_.capacity - (tail_ - head_)) [[likely]]
       return Status::ok;
     // Acquire: pairs with Consumer::release; the consumer has finished reading what it freed.
-    const std::uint64_t head = Env::load(view_.control->head, std::memory_order_acquire);
+    const std::uint64_t head = Env::load(view_.progress->head, std::memory_order_acquire);
     if (tail_ - head > view_.capacity) return Status::corrupt;
     head_ = head;
     return bytes <= view_.capacity - (tail_ - head_) ? Status::ok : Status::full;
@@ -311,10 +364,9 @@ class BasicByteRing<Env>::Producer {
   }
 
   View view_;
-  std::uint64_t tail_ = 0;     // the next position to write
-  std::uint64_t head_ = 0;     // the consumer's head when last looked at
-  std::uint64_t pad_ = 0;      // bytes skipped at the ring's end by the claim under way
-  std::uint64_t records_ = 0;  // committed so far
+  std::uint64_t tail_ = 0;  // the next position to write
+  std::uint64_t head_ = 0;  // the consumer's head when last looked at
+  std::uint64_t pad_ = 0;   // bytes skipped at the ring's end by the claim under way
   Status status_ = Status::ok;
 };
 
@@ -323,25 +375,30 @@ template <class Env>
 class BasicByteRing<Env>::Consumer {
  public:
   /// Takes over where a predecessor stopped. Throws Error if `memory` holds no ring.
-  explicit Consumer(std::span<std::byte> memory) : view_(attach(memory)) {
-    // Acquire: pairs with the predecessor's release in release().
-    head_ = Env::load(view_.control->head, std::memory_order_acquire);
-    // Relaxed: a count for people.
-    records_ = Env::load(view_.control->records_out, std::memory_order_relaxed);
-    if (head_ % kHeader != 0) {
-      throw Error(Status::corrupt, {.tried = "take over the reading side of a byte ring",
-                                    .expected = "a head that is a multiple of 8",
-                                    .found = std::to_string(head_)});
-    }
-  }
+  explicit Consumer(std::span<std::byte> memory) : Consumer(attach(memory)) {}
+  /// Where the consumer's words lie elsewhere; `memory` is only read.
+  Consumer(std::span<std::byte> memory, std::span<std::byte> progress)
+      : Consumer(attach(memory, progress)) {}
 
   /// The oldest record, in place; empty if there is none: status() tells whether the ring is empty
   /// or corrupt. It stays until release().
   [[nodiscard]] std::optional<Record> try_peek() {
+    const std::byte* const payload = try_peek_at();
+    if (payload == nullptr) return std::nullopt;
+    return Record{{payload, peeked_size()}, peeked_type()};
+  }
+
+  /// The same; where the payload begins, or nullptr. peeked_size() and peeked_type() then tell the
+  /// rest.
+  [[nodiscard]] const std::byte* try_peek_at() {
     std::uint64_t at = head_;
     // Acquire: pairs with the release in Producer::commit, so the payload is whole.
     std::uint64_t header = Env::load(view_.header(at), std::memory_order_acquire);
-    if (header == 0) return refuse(Status::empty);
+    if (header == 0) {
+      run_ = 0;
+      return refuse(Status::empty);
+    }
+    if (++run_ > kFetchAfter) prefetch_to_read(&view_.header(at + kFetchToRead));
     Extent extent = examine(header, view_.room_to_end(at));
     if (extent.is_pad) [[unlikely]] {
       at += extent.bytes;
@@ -352,17 +409,38 @@ class BasicByteRing<Env>::Consumer {
     if (!extent.valid || extent.is_pad) [[unlikely]]
       return refuse(Status::corrupt);
     peeked_end_ = at + extent.bytes;
-    return Record{view_.payload(at, (header >> 32) & kLengthMask),
-                  static_cast<std::uint32_t>(header)};
+    peeked_ = header;
+    return view_.payload(at);
   }
+
+  /// The same, if the oldest record is of this type and size; otherwise nullptr, and status() is
+  /// empty, or mismatch for whatever else there is, which try_peek() tells apart.
+  [[nodiscard]] const std::byte* try_peek_as(std::uint32_t type, std::size_t size) {
+    const std::uint64_t begin = head_;
+    // Acquire: pairs with the release in Producer::commit, so the payload is whole.
+    const std::uint64_t header = Env::load(view_.header(begin), std::memory_order_acquire);
+    if (header == 0) {
+      run_ = 0;
+      return refuse(Status::empty);
+    }
+    const std::uint64_t bytes = kHeader + padded(size);
+    if (header != header_of(type, size) || bytes > view_.room_to_end(begin)) [[unlikely]]
+      return refuse(Status::mismatch);
+    if (++run_ > kFetchAfter) prefetch_to_read(&view_.header(begin + kFetchToRead));
+    peeked_end_ = begin + bytes;
+    peeked_ = header;
+    return view_.payload(begin);
+  }
+  [[nodiscard]] std::size_t peeked_size() const { return (peeked_ >> 32) & kLengthMask; }
+  [[nodiscard]] std::uint32_t peeked_type() const { return static_cast<std::uint32_t>(peeked_); }
 
   /// Acknowledges the record that try_peek() returned: its bytes may be written again.
   void release() {
     head_ = peeked_end_;
     // Release: pairs with the acquire of head in Producer; our reads of the payload come before it.
-    Env::store(view_.control->head, head_, std::memory_order_release);
+    Env::store(view_.progress->head, head_, std::memory_order_release);
     // Relaxed: a count for people.
-    Env::store(view_.control->records_out, ++records_, std::memory_order_relaxed);
+    Env::store(view_.progress->records_out, ++records_, std::memory_order_relaxed);
   }
 
   /// Why the last try_peek() that found nothing did so.
@@ -370,15 +448,29 @@ class BasicByteRing<Env>::Consumer {
   [[nodiscard]] std::size_t capacity() const { return view_.capacity; }
 
  private:
-  std::optional<Record> refuse(Status why) {
+  explicit Consumer(const View& view) : view_(view) {
+    // Acquire: pairs with the predecessor's release in release().
+    head_ = Env::load(view_.progress->head, std::memory_order_acquire);
+    // Relaxed: a count for people.
+    records_ = Env::load(view_.progress->records_out, std::memory_order_relaxed);
+    if (head_ % kHeader != 0) {
+      throw Error(Status::corrupt, {.tried = "take over the reading side of a byte ring",
+                                    .expected = "a head that is a multiple of 8",
+                                    .found = std::to_string(head_)});
+    }
+  }
+
+  const std::byte* refuse(Status why) {
     status_ = why;
-    return std::nullopt;
+    return nullptr;
   }
 
   View view_;
   std::uint64_t head_ = 0;        // the next position to read
   std::uint64_t peeked_end_ = 0;  // where the record under try_peek() ends
+  std::uint64_t peeked_ = 0;      // its header
   std::uint64_t records_ = 0;     // acknowledged so far
+  std::uint32_t run_ = 0;         // records found since there was none
   Status status_ = Status::ok;
 };
 

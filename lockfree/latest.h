@@ -206,23 +206,27 @@ class BasicLatest {
   /// Waits until the value is not `old`, and returns what it is then. A change that has been undone
   /// by the time that this thread looks is none.
   T wait(const T& old) const {
-    internal::ValueRoom<T> room;
-    check(wait(old, room.value, Deadline::never()), "wait");
-    return room.value;
+    T now = old;
+    check(wait(old, now, Deadline::never()), "wait");
+    return now;
   }
   Status wait(const T& old, Deadline deadline) const {
     internal::ValueRoom<T> room;
     return wait(old, room.value, deadline);
   }
   Status wait(const T& old, T& now, Deadline deadline) const {
+    internal::ValueRoom<T> room;  // `now` may be `old` itself: it is written last
     Seen seen;
     bool has_looked = false;
     Status read = Status::ok;
     const auto is_another = [&] {
       if (has_looked && !parts_.has_moved(seen)) return false;
       has_looked = true;
-      read = parts_.read(now, seen);
-      return read != Status::ok || !internal::same_value(std::as_const(now), old);
+      read = parts_.read(room.value, seen);
+      if (read != Status::ok) return true;
+      if (internal::same_value(std::as_const(room.value), old)) return false;
+      now = room.value;
+      return true;
     };
     // Nobody's death ends the wait: any process may store.
     const Status s = parts_.sleepers().await(deadline, is_another, [] { return Status::ok; });
@@ -232,6 +236,9 @@ class BasicLatest {
   /// For whoever knows that nobody uses it, after foreign_registry: its lock is this registry's.
   /// The value stays. busy if a writer is at it who is not known to be dead.
   Status reset() { return parts_.reset(); }
+  /// For whoever knows that nobody uses it, and that all its writers were of a registry that is
+  /// gone, as after a reboot: they are dead. The value stays. May be repeated if killed.
+  void adopt() { parts_.adopt(); }
 
   /// A snapshot for people, without the value: T may not be printable.
   friend std::ostream& operator<<(std::ostream& out, const BasicLatest& latest) {

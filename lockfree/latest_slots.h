@@ -46,6 +46,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <ostream>
 #include <stdexcept>
 
@@ -148,6 +149,8 @@ class LatestSlots {
 
   /// As Mutex::reset().
   Status reset() { return writing_.reset(); }
+  /// As Mutex::adopt().
+  void adopt() { writing_.adopt(); }
 
   void print(std::ostream& out) const {
     // Relaxed: for people.
@@ -305,7 +308,7 @@ class LatestSlots {
     try {
       writing_.mark_consistent();  // there is nothing to repair
       return Status::ok;
-    } catch (const std::logic_error&) {
+    } catch (const std::exception&) {
       return Status::corrupt;  // somebody has overwritten the lock
     }
   }
@@ -313,7 +316,7 @@ class LatestSlots {
     try {
       writing_.unlock();
       return Status::ok;
-    } catch (const std::logic_error&) {
+    } catch (const std::exception&) {
       return Status::corrupt;  // somebody has overwritten the lock
     }
   }

@@ -108,6 +108,7 @@ class LatestWord {
   [[nodiscard]] BasicEventCount<Env>& sleepers() const noexcept { return sleepers_; }
 
   Status reset() noexcept { return Status::ok; }
+  void adopt() noexcept {}
 
   void print(std::ostream& out) const { out << sizeof(T) << " bytes, in one word"; }
 

@@ -17,7 +17,7 @@
 // In memory (position-independent; offsets in bytes; who writes it):
 //
 //     0  capacity u64 | slot size u64                format()
-//   128  tail u64, a hint: positions committed       producer, after each commit
+//   128  tail u64, a hint: positions committed       producer, after every 16th commit
 //   256  head u64: positions consumed                consumer; its store is the acknowledgement
 //   384  slot[0] slot[1] ... storage rounded up to a power of two
 //        slot: turn u32 | T                          producer; its store of `turn` is the commit
@@ -40,7 +40,8 @@
 // head is checked against tail whenever it is read; a turn only ever selects "there" or "not
 // there".
 //
-// Cost: push and pop each one load and two stores, no atomic read-modify-write, no system call.
+// Cost: push and pop each one load and two stores, no atomic read-modify-write, no system call; and
+// a prefetch of a line that comes soon.
 // Source: Lamport's ring (1983) with private copies of the other side's index, and a per-slot turn
 // as in Vyukov's bounded queue.
 
@@ -56,6 +57,7 @@
 #include <string>
 #include <type_traits>
 
+#include "sluice/lockfree/value_bytes.h"
 #include "sluice/sync/env.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/platform.h"
@@ -84,6 +86,18 @@ class BasicSpscRing {
     alignas(sizeof(T) >= 2 * kCacheLine ? std::max(kCacheLine, alignof(T)) : alignof(T)) T value;
   };
 
+  /// Or at least one; a power of two.
+  static constexpr std::size_t kSlotsInLine =
+      std::bit_floor(std::max<std::size_t>(kCacheLine / sizeof(Slot), 1));
+  static constexpr std::uint64_t kSlotsToWrite =
+      std::max<std::size_t>(kFetchToWrite / sizeof(Slot), 1);
+  static constexpr std::uint64_t kSlotsToRead =
+      std::max<std::size_t>(kFetchToRead / sizeof(Slot), 1);
+
+  /// How often the producer leaves word of where it is: each store takes a place in the queue of
+  /// those that wait for a line, and its length is how many items go over at a time.
+  static constexpr std::uint64_t kHintEvery = 16;
+
   /// What both sides know of a ring, checked once and kept in private memory.
   struct View {
     Control* control;
@@ -111,6 +125,8 @@ class BasicSpscRing {
   };
 
  public:
+  using value_type = T;
+
   /// The turn is half a position; twice the storage must fit in it.
   static constexpr std::size_t kMaxCapacity = std::size_t{1} << 30;
 
@@ -149,7 +165,9 @@ class BasicSpscRing {
     const View view = attach(memory);
     // Relaxed, both: a snapshot for people.
     const std::uint64_t head = Env::load(view.control->head, std::memory_order_relaxed);
-    const std::uint64_t tail = Env::load(view.control->tail, std::memory_order_relaxed);
+    std::uint64_t tail = Env::load(view.control->tail, std::memory_order_relaxed);
+    if (static_cast<std::int64_t>(tail - head) < 0) tail = head;
+    for (std::uint64_t n = 0; n < kHintEvery && view.is_committed(tail); ++n) ++tail;
     const auto difference = static_cast<std::int64_t>(tail - head);
     return static_cast<std::size_t>(
         std::clamp<std::int64_t>(difference, 0, static_cast<std::int64_t>(view.capacity)));
@@ -198,14 +216,11 @@ class BasicSpscRing<T, Env>::Producer {
   }
 
   /// A slot to fill in place, or nullptr if there is no room: status() tells whether the ring is
-  /// full or corrupt. The slot's old contents are of no meaning.
+  /// full or corrupt. The slot's old contents are of no meaning. What is written there is there as
+  /// it is, padding included.
   [[nodiscard]] T* try_claim() {
     if (tail_ - head_ >= view_.capacity) [[unlikely]] {
-      // Acquire: pairs with Consumer::release; the consumer has finished reading what it freed.
-      const std::uint64_t head = Env::load(view_.control->head, std::memory_order_acquire);
-      // What we wrote and what is read must be at most a ring apart; else the bytes are hostile.
-      if (tail_ - head > view_.capacity) return refuse(Status::corrupt);
-      head_ = head;
+      if (!look_at_head()) return refuse(Status::corrupt);
       if (tail_ - head_ >= view_.capacity) return refuse(Status::full);
     }
     return &view_.slot(tail_).value;
@@ -217,16 +232,15 @@ class BasicSpscRing<T, Env>::Producer {
     // Release: the commit; pairs with the acquire in is_committed().
     Env::store(view_.slot(tail_).turn, turn_of(tail_), std::memory_order_release);
     ++tail_;
-    // Relaxed: a hint for size() and for a successor, who checks the turns.
-    Env::store(view_.control->tail, tail_, std::memory_order_relaxed);
+    if (tail_ % kSlotsInLine == 0) line_filled();
   }
 
-  /// ok, full or corrupt.
+  /// ok, full or corrupt. Padding stays in this process: zeroes go.
   Status try_push(const T& value) {
     T* const slot = try_claim();
     if (slot == nullptr) [[unlikely]]
       return status_;
-    view_.copy(*slot, value);
+    put(*slot, value);
     commit();
     return Status::ok;
   }
@@ -234,9 +248,32 @@ class BasicSpscRing<T, Env>::Producer {
   /// Pushes as many of `values` as there is room for, in order; returns how many. Each is committed
   /// by itself: a crash leaves a prefix.
   std::size_t try_push_n(std::span<const T> values) {
-    std::size_t done = 0;
-    while (done < values.size() && try_push(values[done]) == Status::ok) ++done;
-    return done;
+    if (values.empty() || try_claim() == nullptr) return 0;
+    if (view_.capacity - (tail_ - head_) < values.size() && !look_at_head()) {
+      status_ = Status::corrupt;
+      return 0;
+    }
+    const std::size_t room = view_.capacity - (tail_ - head_);
+    const std::size_t count = std::min(values.size(), room);
+    if (count < values.size()) status_ = Status::full;
+    const bool fetches = room - count > kSlotsToWrite;
+    // Copies of their own, so that the compiler need not read them again after each store.
+    const View view = view_;
+    const std::uint64_t tail = tail_;
+    for (std::size_t done = 0; done < count;) {
+      if (fetches) prefetch_to_write(&view.slot(tail + done + kSlotsToWrite));
+      const std::size_t stop = std::min(count, done + kSlotsInLine);
+      for (; done < stop; ++done) {
+        Slot& slot = view.slot(tail + done);
+        put(slot.value, values[done]);
+        // Release: as in commit().
+        Env::store(slot.turn, turn_of(tail + done), std::memory_order_release);
+      }
+    }
+    tail_ += count;
+    // Relaxed: as in commit().
+    Env::store(view_.control->tail, tail_, std::memory_order_relaxed);
+    return count;
   }
 
   /// Why the last call that failed did so.
@@ -244,6 +281,32 @@ class BasicSpscRing<T, Env>::Producer {
   [[nodiscard]] std::size_t capacity() const { return view_.capacity; }
 
  private:
+  void line_filled() {
+    if (view_.capacity - (tail_ - head_) > kSlotsToWrite) {
+      prefetch_to_write(&view_.slot(tail_ + kSlotsToWrite));
+    }
+    // Relaxed: a hint for size() and for a successor, who both walk on along the turns.
+    if (tail_ % kHintEvery == 0) Env::store(view_.control->tail, tail_, std::memory_order_relaxed);
+  }
+
+  /// Sees what the consumer has freed; false if the bytes are hostile.
+  bool look_at_head() {
+    // Acquire: pairs with Consumer::release; the consumer has finished reading what it freed.
+    const std::uint64_t head = Env::load(view_.control->head, std::memory_order_acquire);
+    // What we wrote and what is read must be at most a ring apart.
+    if (tail_ - head > view_.capacity) return false;
+    head_ = head;
+    return true;
+  }
+
+  void put(T& slot, const T& value) {
+    if constexpr (internal::kMayHavePadding<T>) {
+      internal::put_value(slot, value);
+    } else {
+      view_.copy(slot, value);
+    }
+  }
+
   T* refuse(Status why) {
     status_ = why;
     return nullptr;
@@ -267,7 +330,11 @@ class BasicSpscRing<T, Env>::Consumer {
 
   /// The oldest item, in place, or nullptr if there is none. It stays until release().
   [[nodiscard]] const T* try_peek() {
-    return view_.is_committed(head_) ? &view_.slot(head_).value : nullptr;
+    if (!view_.is_committed(head_)) {
+      run_ = 0;
+      return nullptr;
+    }
+    return &view_.slot(head_).value;
   }
 
   /// Acknowledges the item that try_peek() returned: its slot may be written again.
@@ -275,6 +342,9 @@ class BasicSpscRing<T, Env>::Consumer {
     ++head_;
     // Release: pairs with the acquire of head in Producer; our reads of the slot come before it.
     Env::store(view_.control->head, head_, std::memory_order_release);
+    if (head_ % kSlotsInLine == 0 && ++run_ > kFetchAfter / 4) {
+      prefetch_to_read(&view_.slot(head_ + kSlotsToRead));
+    }
   }
 
   /// Copies the oldest item out and acknowledges it: ok or empty.
@@ -289,11 +359,22 @@ class BasicSpscRing<T, Env>::Consumer {
   /// Pops as many items as there are and `values` holds; returns how many. One acknowledgement for
   /// all of them: a consumer killed before it gets all of them again.
   std::size_t try_pop_n(std::span<T> values) {
+    const std::size_t most = std::min<std::size_t>(values.size(), view_.capacity);
+    const View view = view_;  // as in try_push_n()
+    const std::uint64_t head = head_;
+    std::uint32_t run = run_;
     std::size_t done = 0;
-    while (done < values.size() && view_.is_committed(head_ + done)) {
-      view_.copy(values[done], view_.slot(head_ + done).value);
-      ++done;
+    for (bool more = true; more && done < most;) {
+      const std::size_t asked = std::min(most - done, kSlotsInLine);
+      const std::size_t found = committed(view, head + done, asked);
+      more = found == asked;
+      run = more ? run + 1 : 0;
+      if (run > kFetchAfter / 4) prefetch_to_read(&view.slot(head + done + kSlotsToRead));
+      for (const std::size_t stop = done + found; done < stop; ++done) {
+        view.copy(values[done], view.slot(head + done).value);
+      }
     }
+    run_ = run;
     if (done > 0) {
       head_ += done;
       // Release: as in release().
@@ -305,8 +386,19 @@ class BasicSpscRing<T, Env>::Consumer {
   [[nodiscard]] std::size_t capacity() const { return view_.capacity; }
 
  private:
+  /// How many items from `position` on are committed, at most `most`, which is not 0. They are
+  /// committed in order: if the last of them is, all are.
+  [[nodiscard]] static std::size_t committed(const View& view, std::uint64_t position,
+                                             std::size_t most) {
+    if (view.is_committed(position + most - 1)) return most;
+    std::size_t count = 0;
+    while (count + 1 < most && view.is_committed(position + count)) ++count;
+    return count;
+  }
+
   View view_;
   std::uint64_t head_ = 0;  // the next position to read
+  std::uint32_t run_ = 0;   // lines read since there was none to read
 };
 
 /// The ring that ships.

@@ -61,6 +61,8 @@ template <class T>
 template <class T>
 inline constexpr bool kMayHavePadding = !std::has_unique_object_representations_v<T> &&
                                         !std::is_same_v<T, float> && !std::is_same_v<T, double>;
+template <class T, std::size_t kLength>
+inline constexpr bool kMayHavePadding<std::array<T, kLength>> = kMayHavePadding<T>;
 
 template <std::size_t kSize>
 struct RawBytes {
@@ -99,14 +101,40 @@ void clear_padding_by_table(T& value) noexcept {
   }
 }
 
+/// Whether clear_padding() of a T compiles.
+template <class T>
+inline constexpr bool kCanClearPadding = [] {
+#if __has_builtin(__builtin_clear_padding)
+  return std::is_trivially_copyable_v<T>;
+#else
+  if constexpr (!std::is_trivially_copyable_v<T> || sizeof(T) > 256) {
+    return false;
+  } else {
+    return !kMayHavePadding<T> || kHasValue<T>[0];
+  }
+#endif
+}();
+
 /// Makes the bytes of `value` that belong to no member zero.
 template <class T>
 void clear_padding(T& value) noexcept {
 #if __has_builtin(__builtin_clear_padding)
-  __builtin_clear_padding(&value);
+  if constexpr (kMayHavePadding<T>) __builtin_clear_padding(&value);
 #else
   if constexpr (kMayHavePadding<T>) clear_padding_by_table(value);
 #endif
+}
+
+/// Writes `value` to shared memory, with zeroes where it has padding.
+template <class T>
+void put_value(T& shared, const T& value) noexcept {
+  if constexpr (kMayHavePadding<T>) {
+    T clean = value;
+    clear_padding(clean);
+    std::memcpy(static_cast<void*>(&shared), &clean, sizeof(T));
+  } else {
+    shared = value;
+  }
 }
 
 }  // namespace sluice::internal

@@ -14,6 +14,7 @@
 #define SLUICE_SYNC_LOCK_GUARD_H_
 
 #include <concepts>
+#include <exception>
 #include <utility>
 
 namespace sluice {
@@ -29,7 +30,12 @@ class [[nodiscard]] LockGuard {
   }
 
   ~LockGuard() {
-    if (lock_.is_owned()) lock_.unlock();
+    try {
+      lock_.unlock();
+    } catch (const std::exception&) {
+      // Not this thread's any more: a forked child's, or overwritten, which who locks next is told.
+      return;
+    }
   }
 
   LockGuard(const LockGuard&) = delete;

@@ -2,6 +2,8 @@
 
 #include "sluice/sync/owner_died.h"
 
+#include <utility>
+
 namespace sluice {
 
 OwnerDied::OwnerDied(Tag owner)
@@ -11,5 +13,8 @@ OwnerDied::OwnerDied(Tag owner)
              .hint = "what it protects may be half changed: lock with a repair, or acquire() and "
                      "mark_consistent()"}),
       owner_(owner) {}
+
+OwnerDied::OwnerDied(Tag owner, ErrorText text)
+    : Error(Status::owner_died, std::move(text)), owner_(owner) {}
 
 }  // namespace sluice

@@ -25,6 +25,8 @@ class OwnerDied : public Error {
  public:
   /// `owner`: who died; participant::kNobody if that is not known any more.
   explicit OwnerDied(Tag owner);
+  /// For an object that can say more of itself.
+  OwnerDied(Tag owner, ErrorText text);
 
   [[nodiscard]] Tag owner() const noexcept { return owner_; }
 

@@ -4,6 +4,12 @@
 
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
 
 namespace sluice::internal {
 
@@ -17,6 +23,7 @@ void forget_in_child() {
                       &g_process_state.home_pid_namespace, &g_process_state.barrier_registered}) {
     field->store(0, std::memory_order_relaxed);  // as above
   }
+  g_process_state.mark.store(0, std::memory_order_relaxed);  // as above
 }
 
 bool wipe_or_forget() {
@@ -27,6 +34,20 @@ bool wipe_or_forget() {
 }
 
 }  // namespace
+
+std::uint64_t make_process_mark() {
+  wipe_process_state_on_fork();
+  std::uint64_t mark = 0;
+  if (getrandom(&mark, sizeof mark, GRND_NONBLOCK) != sizeof mark || mark == 0) {
+    // Before the kernel has random numbers: no two processes have both of these.
+    const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
+    mark = static_cast<std::uint64_t>(now) << 16 ^ static_cast<std::uint64_t>(getpid());
+  }
+  std::uint64_t none = 0;
+  // Relaxed: the number is all that there is to see; of two threads the first decides.
+  g_process_state.mark.compare_exchange_strong(none, mark, std::memory_order_relaxed);
+  return none == 0 ? mark : none;
+}
 
 void wipe_process_state_on_fork() {
   static const bool done = wipe_or_forget();

@@ -29,12 +29,24 @@ struct alignas(4096) ProcessState {
   std::atomic<std::uint32_t> home_pid_namespace;
   /// 1 once membarrier(2) knows this process, so that its wakers need no fence (sync/env.h).
   std::atomic<std::uint32_t> barrier_registered;
+  /// This process's process_mark(); 0 until asked for.
+  std::atomic<std::uint64_t> mark;
 };
 
 extern ProcessState g_process_state;
 
 /// Has the kernel wipe g_process_state in children from now on; idempotent.
 void wipe_process_state_on_fork();
+
+std::uint64_t make_process_mark();
+
+/// A random number that tells this process from those it was forked from and those it forks, for
+/// what knows no registry. Never 0. One load.
+inline std::uint64_t process_mark() {
+  // Relaxed: the number is all that there is to see.
+  const std::uint64_t mark = g_process_state.mark.load(std::memory_order_relaxed);
+  return mark != 0 ? mark : make_process_mark();
+}
 
 }  // namespace sluice::internal
 

@@ -79,6 +79,9 @@ constexpr std::size_t slots_for(std::size_t size) {
   return std::min<std::size_t>(1024, (std::size_t{1} << 20) / size);
 }
 
+/// The same in bytes, for channels of records that begin with eight bytes of their own.
+constexpr std::size_t room_for(std::size_t size) { return slots_for(size) * (size + 8); }
+
 [[noreturn]] inline void wrong_message(std::uint64_t expected, std::uint64_t found) {
   throw std::runtime_error("expected message " + std::to_string(expected) + ", found " +
                            std::to_string(found));

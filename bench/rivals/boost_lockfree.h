@@ -8,6 +8,7 @@
 
 #include <boost/lockfree/spsc_queue.hpp>
 #include <cstddef>
+#include <cstdint>
 
 #include "sluice/bench/harness/shared_memory.h"
 #include "sluice/bench/harness/spin.h"
@@ -30,6 +31,42 @@ class BoostLockfree {
   struct Receiver {
     void receive(Message<kSize>& message) {
       spin_until<kSpin>([&] { return queue->pop(message); });
+    }
+    Queue* queue;
+  };
+
+  [[nodiscard]] Sender sender() { return {&*queue_}; }
+  [[nodiscard]] Receiver receiver() { return {&*queue_}; }
+
+ private:
+  InShared<Queue> queue_;
+};
+
+/// The words of a message as items of their own, as many at a time as the queue takes.
+template <std::size_t kSize, Spin kSpin>
+class BoostLockfreeInBatches {
+  using Queue = boost::lockfree::spsc_queue<std::uint64_t, boost::lockfree::capacity<1024>>;
+
+ public:
+  struct Sender {
+    void send(const Message<kSize>& message) {
+      const std::uint64_t* const words = message.words.data();
+      std::size_t done = 0;
+      spin_until<kSpin>([&] {
+        done += queue->push(words + done, Message<kSize>::kWords - done);
+        return done == Message<kSize>::kWords;
+      });
+    }
+    Queue* queue;
+  };
+  struct Receiver {
+    void receive(Message<kSize>& message) {
+      std::uint64_t* const words = message.words.data();
+      std::size_t done = 0;
+      spin_until<kSpin>([&] {
+        done += queue->pop(words + done, Message<kSize>::kWords - done);
+        return done == Message<kSize>::kWords;
+      });
     }
     Queue* queue;
   };

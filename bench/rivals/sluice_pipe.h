@@ -7,7 +7,6 @@
 #define SLUICE_BENCH_RIVALS_SLUICE_PIPE_H_
 
 #include <cstddef>
-#include <span>
 
 #include "sluice/bench/harness/spin.h"
 #include "sluice/bench/harness/traffic.h"
@@ -42,7 +41,7 @@ class SluicePipe {
   [[nodiscard]] Receiver receiver() { return {ends_.receiver, wait_}; }
 
  private:
-  decltype(Pipe::create(1)) ends_ = Pipe::create(std::size_t{1} << 20);
+  decltype(Pipe::create(1)) ends_ = Pipe::create(room_for(kSize));
   Wait wait_;
 };
 

@@ -6,6 +6,8 @@
 #define SLUICE_BENCH_RIVALS_SLUICE_RING_H_
 
 #include <cstddef>
+#include <cstdint>
+#include <span>
 
 #include "sluice/bench/harness/shared_memory.h"
 #include "sluice/bench/harness/spin.h"
@@ -48,6 +50,53 @@ class SluiceRing {
   [[nodiscard]] Receiver receiver() { return Receiver(memory_.bytes()); }
 
  private:
+  SharedMemory memory_;
+};
+
+/// The words of a message as items of their own, as many at a time as the ring takes.
+template <std::size_t kSize, Spin kSpin>
+class SluiceRingInBatches {
+  using Ring = SpscRing<std::uint64_t>;
+
+ public:
+  class Sender {
+   public:
+    explicit Sender(std::span<std::byte> memory) : producer_(memory) {}
+    void send(const Message<kSize>& message) {
+      std::span<const std::uint64_t> left = message.words;
+      spin_until<kSpin>([&] {
+        left = left.subspan(producer_.try_push_n(left));
+        return left.empty();
+      });
+    }
+
+   private:
+    Ring::Producer producer_;
+  };
+  class Receiver {
+   public:
+    explicit Receiver(std::span<std::byte> memory) : consumer_(memory) {}
+    void receive(Message<kSize>& message) {
+      std::span<std::uint64_t> left = message.words;
+      spin_until<kSpin>([&] {
+        left = left.subspan(consumer_.try_pop_n(left));
+        return left.empty();
+      });
+    }
+
+   private:
+    Ring::Consumer consumer_;
+  };
+
+  SluiceRingInBatches() : memory_(Ring::bytes_for(kItems)) {
+    Ring::format(memory_.bytes(), kItems);
+  }
+
+  [[nodiscard]] Sender sender() { return Sender(memory_.bytes()); }
+  [[nodiscard]] Receiver receiver() { return Receiver(memory_.bytes()); }
+
+ private:
+  static constexpr std::size_t kItems = 1024;
   SharedMemory memory_;
 };
 

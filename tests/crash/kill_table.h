@@ -8,7 +8,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <iostream>
 #include <string>
 
@@ -33,12 +35,20 @@ inline testkit::CrashResult kill_everywhere(const testkit::CrashOperation& opera
   return result;
 }
 
+/// `wanted`, or what SLUICE_CRASH_SECOND_DEATHS says if that is less: for who has little time. The
+/// seed chooses which.
+inline std::uint64_t at_most_as_told(std::uint64_t wanted) {
+  const char* const told = std::getenv("SLUICE_CRASH_SECOND_DEATHS");
+  return told == nullptr ? wanted : std::min<std::uint64_t>(wanted, std::stoul(told));
+}
+
 /// In each mode that the operation has a callback for.
 inline void expect_intact(const testkit::CrashOperation& operation,
                           KillAt kill_at = KillAt::each_instruction,
                           std::uint64_t second_deaths = 4) {
   for (const testkit::CrashMode mode : modes_of(operation)) {
-    const testkit::CrashResult result = kill_everywhere(operation, mode, kill_at, second_deaths);
+    const testkit::CrashResult result =
+        kill_everywhere(operation, mode, kill_at, at_most_as_told(second_deaths));
     if (result.refused) GTEST_SKIP() << result.error;
     EXPECT_TRUE(result.intact()) << result;
   }

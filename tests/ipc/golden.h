@@ -104,10 +104,10 @@ inline std::string difference(const Image& left, const Image& right) {
   return out.str();
 }
 
-/// Puts the image under `name` as an object of this process's registry, once `change` has been at
-/// its stamp.
+/// Puts the image into the file `path` as an object of this process's registry, once `change` has
+/// been at its stamp.
 template <class Change>
-void put_object(const std::string& name, Image image, Change change) {
+void put_object(const std::string& path, Image image, Change change) {
   Stamp stamp = {};
   std::memcpy(&stamp, image.data(), sizeof stamp);
   stamp.incarnation = Domain::current().incarnation();
@@ -115,7 +115,6 @@ void put_object(const std::string& name, Image image, Change change) {
   const auto bytes = std::as_bytes(std::span(&stamp, 1));
   stamp.checksum = Fnv1a().add(bytes.first(offsetof(Stamp, checksum))).value();
   std::memcpy(image.data(), &stamp, sizeof stamp);
-  const std::string path = Domain::current().path() + "/obj-" + name;
   std::ofstream(path, std::ios::binary)
       .write(reinterpret_cast<const char*>(image.data()),
              static_cast<std::streamsize>(image.size()));

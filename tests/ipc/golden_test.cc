@@ -10,32 +10,53 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
+#include <filesystem>
 #include <mutex>
 #include <ostream>
+#include <shared_mutex>
+#include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <tuple>
 #include <vector>
 
+#include "sluice/ipc/arena.h"
 #include "sluice/ipc/array.h"
+#include "sluice/ipc/connection.h"
+#include "sluice/ipc/mapped_file.h"
 #include "sluice/ipc/pipe.h"
-#include "sluice/ipc/segment.h"
 #include "sluice/ipc/segment_options.h"
 #include "sluice/ipc/shareable_list.h"
 #include "sluice/ipc/shared.h"
 #include "sluice/ipc/stamp.h"
+#include "sluice/ipc/value.h"
+#include "sluice/sync/barrier.h"
 #include "sluice/sync/condition_variable.h"
+#include "sluice/sync/deadline.h"
 #include "sluice/sync/domain.h"
 #include "sluice/sync/error.h"
+#include "sluice/sync/event.h"
+#include "sluice/sync/event_count.h"
+#include "sluice/sync/latch.h"
 #include "sluice/sync/mutex.h"
+#include "sluice/sync/once.h"
+#include "sluice/sync/owned_semaphore.h"
+#include "sluice/sync/owner_died.h"
+#include "sluice/sync/semaphore.h"
+#include "sluice/sync/shared_mutex.h"
 #include "sluice/sync/status.h"
 
 namespace sluice::tests {
 namespace {
 
+using namespace std::chrono_literals;
 using testing::HasSubstr;
 
 /// A kind of object, in one version of its format.
@@ -44,7 +65,8 @@ struct Kind {
   void (*make)(const std::string& name);  ///< leaves the object of the image, until removed
   void (*use)(const std::string& name);   ///< expects to find in it what make() has put there
   void (*open)(const std::string& name);  ///< only that, to see an error
-  std::vector<Range> owners;              ///< besides the stamp's
+  std::vector<Range> owners;  ///< besides the stamp's: tags, and their registry's number
+  bool is_file = false;       ///< it has a path, rather than a name
 };
 
 std::ostream& operator<<(std::ostream& out, const Kind& kind) { return out << kind.image; }
@@ -110,6 +132,59 @@ void use_shared(const std::string& name) {
   office->changed.notify_all();
 }
 
+/// Each lock and signal, as it is made or, if it has no owner, as it was used.
+struct Locks {
+  static constexpr std::string_view kTypeName = "test.Locks";
+  Mutex mutex;
+  RecursiveMutex recursive;
+  ConditionVariable condition;
+  EventCount count;
+  Semaphore semaphore = Semaphore(5);
+  BoundedSemaphore bounded = BoundedSemaphore(4);
+  OwnedSemaphore<8> owned = OwnedSemaphore<8>(3);
+  Event event;
+  AutoResetEvent auto_reset;
+  Latch latch = Latch(7);
+  Once once;
+  Barrier<4> barrier = Barrier<4>(3, {.timeout = 5s});
+  SharedMutex<4> shared;
+  static constexpr auto kMembers =
+      std::tuple(&Locks::mutex, &Locks::recursive, &Locks::condition, &Locks::count,
+                 &Locks::semaphore, &Locks::bounded, &Locks::owned, &Locks::event,
+                 &Locks::auto_reset, &Locks::latch, &Locks::once, &Locks::barrier, &Locks::shared);
+};
+
+void make_locks(const std::string& name) {
+  const auto locks = Shared<Locks>::create(name, {.lifetime = Lifetime::until_removed});
+  locks->semaphore.acquire();
+  locks->bounded.acquire();
+  locks->event.set();
+  locks->auto_reset.set();
+  locks->latch.count_down(2);
+  locks->once.call([] {});
+}
+
+void use_locks(const std::string& name) {
+  const auto locks = Shared<Locks>::open(name);
+  EXPECT_EQ(std::tuple(locks->semaphore.value(), locks->bounded.value(), locks->owned.value()),
+            std::tuple(4U, 3U, 3U));
+  locks->bounded.release();
+  EXPECT_THROW(locks->bounded.release(), std::logic_error) << "its bound is 4";
+  EXPECT_TRUE(locks->event.is_set());
+  EXPECT_EQ(locks->auto_reset.wait(Deadline::now()), Status::ok);
+  EXPECT_EQ(locks->auto_reset.wait(Deadline::now()), Status::timeout);
+  EXPECT_FALSE(locks->latch.try_wait());
+  locks->latch.count_down(5);
+  EXPECT_TRUE(locks->latch.try_wait());
+  EXPECT_TRUE(locks->once.done());
+  EXPECT_EQ(locks->barrier.parties(), 3U);
+  EXPECT_EQ(locks->barrier.wait(Deadline::now()).status, Status::timeout);
+  EXPECT_TRUE(locks->owned.try_acquire());
+  const std::scoped_lock hold(locks->mutex, locks->recursive);
+  locks->condition.notify_all();
+  const std::shared_lock reading(locks->shared);
+}
+
 void make_array(const std::string& name) {
   const std::array<Tick, 3> ticks = {{{1, 2, 3}, {-4, 5, 6}, {7, 8, 9}}};
   Array<Tick>::create(name, ticks, {.lifetime = Lifetime::until_removed});
@@ -120,6 +195,79 @@ void use_array(const std::string& name) {
   ASSERT_EQ(array.size(), 3U);
   const auto held = array.lock();
   EXPECT_EQ(std::tuple(held[1].price, held[1].size, held[1].venue), std::tuple(-4, 5, 6));
+}
+
+void make_raw_array(const std::string& name) {
+  const std::array<Tick, 2> ticks = {{{1, 2, 3}, {-4, 5, 6}}};
+  RawArray<Tick>::create(name, ticks, {.lifetime = Lifetime::until_removed});
+}
+
+void use_raw_array(const std::string& name) {
+  const auto array = RawArray<Tick>::open(name);
+  ASSERT_EQ(array.size(), 2U);
+  EXPECT_EQ(std::tuple(array[1].price, array[1].size, array[1].venue), std::tuple(-4, 5, 6));
+}
+
+/// Whose thread has ended with the lock in its hands.
+void make_file(const std::string& path) {
+  const std::array<Tick, 3> ticks = {{{1, 2, 3}, {-4, 5, 6}, {7, 8, 9}}};
+  const auto array = Array<Tick>::map_file(path, ticks);
+  std::thread([&] { array.mutex().lock(); }).join();
+}
+
+std::uint64_t registry_of_file(const std::string& path) {
+  std::uint64_t number = 0;
+  std::memcpy(&number, &read_bytes(path).at(MappedFile::kRegistryOffset), sizeof number);
+  return number;
+}
+
+void use_file(const std::string& path) {
+  EXPECT_NE(registry_of_file(path), Domain::current().incarnation()) << "as after a reboot";
+  const auto array = Array<Tick>::open_file(path);
+  EXPECT_EQ(registry_of_file(path), Domain::current().incarnation()) << "it has been taken over";
+  ASSERT_EQ(array.size(), 3U);
+  EXPECT_THROW(static_cast<void>(array.lock()), OwnerDied);
+  const auto held = array.lock([](std::span<Tick>) {});
+  EXPECT_EQ(std::tuple(held[1].price, held[1].size, held[1].venue), std::tuple(-4, 5, 6));
+}
+
+constexpr std::uint32_t kSmall = 0xCAFE;
+constexpr Tick kBefore = {.price = 1, .size = 2, .venue = 3};
+constexpr Tick kNewest = {.price = -1, .size = -2, .venue = -3};
+
+template <class T>
+void make_value(const std::string& name, const T& before, const T& newest) {
+  Value<T>::create(name, before, Lifetime::until_removed).store(newest);
+}
+
+template <class T>
+void use_value(const std::string& name, const T& newest) {
+  const auto value = Value<T>::open(name);
+  const T found = value.load();
+  EXPECT_EQ(std::memcmp(&found, &newest, sizeof newest), 0);
+}
+
+void make_connection(const std::string& name) {
+  Connection first = Connection::create(
+      name, {.capacity = 256, .max_message = 1000, .lifetime = Lifetime::until_removed});
+  EXPECT_EQ(first.send("forth"), Status::ok);
+  EXPECT_EQ(first.send(std::string(150, 'x')), Status::ok) << "which travels in parts";
+  Connection second = Connection::open(name);
+  EXPECT_EQ(second.send(42), Status::ok);
+}
+
+void use_connection(const std::string& name) {
+  Connection first = Connection::open(name, ConnectionEnd::first);
+  Connection second = Connection::open(name);
+  EXPECT_EQ(std::tuple(first.capacity(), first.max_message()), std::tuple(256U, 1000U));
+  std::string text;
+  EXPECT_EQ(second.try_recv(text), Status::ok);
+  EXPECT_EQ(text, "forth");
+  EXPECT_EQ(second.try_recv(text), Status::ok);
+  EXPECT_EQ(text, std::string(150, 'x'));
+  int number = 0;
+  EXPECT_EQ(first.try_recv(number), Status::ok);
+  EXPECT_EQ(number, 42);
 }
 
 std::vector<ListItem> list_items() {
@@ -135,8 +283,21 @@ void use_list(const std::string& name) {
   EXPECT_EQ(std::vector<ListItem>(list.begin(), list.end()), list_items());
 }
 
+void make_arena(const std::string& name) {
+  Arena::create(name, {{.chunk_bytes = 64, .count = 2}, {.chunk_bytes = 1000, .count = 1}},
+                {.lifetime = Lifetime::until_removed});
+}
+
+void use_arena(const std::string& name) {
+  const auto arena = Arena::open(name);
+  EXPECT_EQ(arena->capacity(), 3U);
+  EXPECT_EQ(arena->bytes(arena->allocate(100)).size(), 1024U);
+  EXPECT_EQ(arena->bytes(arena->allocate(64)).size(), 64U);
+}
+
 std::vector<Kind> kinds() {
   return {
+      {"arena_v1", make_arena, use_arena, [](const std::string& name) { Arena::open(name); }, {}},
       {"array_v1",
        make_array,
        use_array,
@@ -153,6 +314,39 @@ std::vector<Kind> kinds() {
        [](const std::string& name) { Receiver::open(name); },
        // The tags of its ends, which are the low halves of their words.
        {{kObjectOffset, 4}, {kObjectOffset + 8, 4}}},
+      {"connection_v1",
+       make_connection,
+       use_connection,
+       [](const std::string& name) { Connection::open(name); },
+       {{kObjectOffset, 4}, {kObjectOffset + 8, 4}}},
+      {"raw_array_v1",
+       make_raw_array,
+       use_raw_array,
+       [](const std::string& name) { RawArray<Tick>::open(name); },
+       {}},
+      {"array_file_v1",
+       make_file,
+       use_file,
+       [](const std::string& path) { Array<Tick>::open_file(path); },
+       // The file's registry; the tag of the lock's owner, and the lock's registry.
+       {{MappedFile::kRegistryOffset, 8}, {kObjectOffset + 4, 4}, {kObjectOffset + 8, 4}},
+       true},
+      {"value_word_v1",
+       [](const std::string& name) { make_value<std::uint32_t>(name, 1, kSmall); },
+       [](const std::string& name) { use_value<std::uint32_t>(name, kSmall); },
+       [](const std::string& name) { Value<std::uint32_t>::open(name); },
+       {}},
+      {"value_slots_v1",
+       [](const std::string& name) { make_value(name, kBefore, kNewest); },
+       [](const std::string& name) { use_value(name, kNewest); },
+       [](const std::string& name) { Value<Tick>::open(name); },
+       // The writers' registry.
+       {{kObjectOffset + 72, 4}}},
+      {"shared_locks_v1",
+       make_locks,
+       use_locks,
+       [](const std::string& name) { Shared<Locks>::open(name); },
+       {{kObjectOffset + offsetof(Locks, once) + 8, 4}}},
       {"shared_v1",
        make_shared,
        use_shared,
@@ -167,11 +361,24 @@ std::string path_of(const Kind& kind) {
   return std::string("tests/ipc/testdata/") + kind.image + ".hex";
 }
 
+/// What the object `name` is called by its kind's functions.
+std::string called(const Kind& kind, const std::string& name) {
+  return kind.is_file ? Domain::current().path() + "/" + name : name;
+}
+
+std::string file_of(const Kind& kind, const std::string& name) {
+  return kind.is_file ? called(kind, name) : Domain::current().path() + "/obj-" + name;
+}
+
+void remove(const Kind& kind, const std::string& name) {
+  EXPECT_TRUE(std::filesystem::remove(file_of(kind, name)));
+}
+
 Image made_now(const Kind& kind) {
   const std::string name = std::string("now-") + kind.image;
-  kind.make(name);
-  Image image = read_bytes(Domain::current().path() + "/obj-" + name);
-  EXPECT_TRUE(Segment::remove(name));
+  kind.make(called(kind, name));
+  Image image = read_bytes(file_of(kind, name));
+  remove(kind, name);
   return image;
 }
 
@@ -190,24 +397,26 @@ TEST_P(Golden, WhatIsWrittenNowHasTheSameBytes) {
 }
 
 TEST_P(Golden, WhatWasWrittenThenIsReadNow) {
-  put_object("then", read_golden(path_of(GetParam())), [](Stamp&) {});
-  GetParam().use("then");
-  EXPECT_TRUE(Segment::remove("then"));
+  const Kind& kind = GetParam();
+  put_object(file_of(kind, "then"), read_golden(path_of(kind)), [](Stamp&) {});
+  kind.use(called(kind, "then"));
+  remove(kind, "then");
 }
 
 TEST_P(Golden, AnotherVersionIsRefusedWithBothNumbers) {
+  const Kind& kind = GetParam();
   std::uint32_t version = 0;
-  put_object("later", read_golden(path_of(GetParam())),
+  put_object(file_of(kind, "later"), read_golden(path_of(kind)),
              [&](Stamp& stamp) { version = stamp.kind_version++; });
   try {
-    GetParam().open("later");
+    kind.open(called(kind, "later"));
     ADD_FAILURE() << "it was opened";
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), Status::mismatch);
     EXPECT_THAT(e.text().expected, HasSubstr("version " + std::to_string(version)));
     EXPECT_THAT(e.text().found, HasSubstr("version " + std::to_string(version + 1)));
   }
-  EXPECT_TRUE(Segment::remove("later"));
+  remove(kind, "later");
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, Golden, testing::ValuesIn(kinds()),

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <mutex>
 #include <random>
 #include <span>
 #include <sstream>
@@ -25,16 +26,24 @@
 #include <utility>
 #include <vector>
 
+#include "sluice/ipc/arena.h"
+#include "sluice/ipc/boost_layout.h"
 #include "sluice/ipc/pipe.h"
 #include "sluice/ipc/pipe_layout.h"
+#include "sluice/ipc/queue.h"
+#include "sluice/ipc/queue_options.h"
 #include "sluice/ipc/segment.h"
 #include "sluice/ipc/stamp.h"
 #include "sluice/pool/process.h"
 #include "sluice/sync/domain.h"
+#include "sluice/sync/env.h"
 #include "sluice/sync/error.h"
+#include "sluice/sync/mutex.h"
 #include "sluice/sync/participant.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
+#include "sluice/sync/word.h"
+#include "sluice/tests/support/child_party.h"
 
 namespace sluice {
 namespace {
@@ -200,6 +209,65 @@ TEST_F(InspectTest, WhoWaits) {
   EXPECT_THAT(describe("waits").waiting, ElementsAre("receiver, for a message"));
   ASSERT_EQ(tx.send("wake up"), Status::ok);
   sleeper.join();
+}
+
+TEST_F(InspectTest, AHealthyQueue) {
+  auto queue = Queue<int>::create("jobs", 3, {.overflow = Overflow::drop_oldest});
+  for (int i = 0; i < 5; ++i) ASSERT_EQ(queue.push(i), Status::ok);
+  ObjectInfo object = describe("jobs");
+  EXPECT_THAT(object.faults, IsEmpty());
+  EXPECT_EQ(object.kind(), "queue");
+  EXPECT_EQ(counter(object, "items"), 3U);
+  EXPECT_EQ(counter(object, "bytes"), 48U);
+  EXPECT_EQ(counter(object, "most items"), 3U);
+  EXPECT_EQ(counter(object, "most bytes"), 48U);
+  EXPECT_EQ(counter(object, "dropped"), 2U);
+  EXPECT_EQ(counter(object, "closed"), 0U);
+  EXPECT_THAT(object.waiting, IsEmpty());
+  ASSERT_THAT(object.owners, SizeIs(2));
+  EXPECT_EQ(object.owners[0].role, "push lock");
+  EXPECT_EQ(object.owners[0].state, "free");
+  queue.close(Remaining::dropped);
+  object = describe("jobs");
+  EXPECT_EQ(counter(object, "items"), 0U);
+  EXPECT_EQ(counter(object, "closed"), 1U);
+}
+
+TEST_F(InspectTest, TheProducersOfAQueue) {
+  auto queue = Queue<int>::create("fed", 3, {.ends_with_producers = true});
+  ASSERT_EQ(queue.push(1), Status::ok);
+  tests::ChildParty([] {
+    EXPECT_EQ(Queue<int>::open("fed").announce_producer(), Status::ok);
+  }).finish();
+  Process victim("victim", [] {
+    auto mine = Queue<int>::open("fed");
+    EXPECT_EQ(mine.push(2), Status::ok);
+    raise(SIGKILL);
+  });
+  victim.join();
+  const ObjectInfo object = describe("fed");
+  EXPECT_THAT(object.faults, IsEmpty());
+  EXPECT_EQ(counter(object, "producers"), 1U);
+  EXPECT_EQ(counter(object, "dead producers"), 1U);
+  ASSERT_THAT(object.owners, SizeIs(4));
+  EXPECT_EQ(object.owners[2].role, "producer");
+  EXPECT_EQ(object.owners[2].pid, getpid());
+  EXPECT_EQ(object.owners[3].liveness, Liveness::dead);
+}
+
+TEST_F(InspectTest, ACorruptQueueIsShownAsCorrupt) {
+  auto queue = Queue<int>::create("broken", 3);
+  ASSERT_EQ(queue.push(1), Status::ok);
+  constexpr std::size_t kTailAt = kObjectOffset + 1152 + 384;
+  for (const std::uint64_t tail : {~std::uint64_t{0}, std::uint64_t{5}}) {
+    overwrite("broken", kTailAt, tail);
+    const ObjectInfo object = describe("broken");
+    ASSERT_THAT(object.faults, SizeIs(1)) << tail;
+    EXPECT_THAT(object.faults[0], HasSubstr("impossible positions"));
+    EXPECT_TRUE(is_printable(details(object)));
+  }
+  overwrite("broken", kObjectOffset + 1152 + 16, 12345);  // the storage's size
+  EXPECT_THAT(describe("broken").faults, ElementsAre(HasSubstr("a storage of 12345 bytes")));
 }
 
 TEST_F(InspectTest, LooksWithoutTakingPart) {
@@ -406,6 +474,171 @@ TEST_F(InspectTest, RandomBytes) {
     const ObjectInfo object = describe("random");
     EXPECT_TRUE(is_printable(details(object)));
     EXPECT_TRUE(is_printable(one_line(object)));
+  }
+}
+
+// -------------------------------------------------------------------------------------------------
+// Arenas
+
+constexpr std::size_t kArenaClasses = kObjectOffset + 12;
+constexpr std::size_t kArenaSizes = kObjectOffset + 16;
+constexpr std::size_t kChunkWords = kObjectOffset + 192;
+
+Arena ten_chunks(const std::string& name) {
+  return Arena::create(name, {{.chunk_bytes = 64, .count = 7}, {.chunk_bytes = 1000, .count = 3}});
+}
+
+TEST_F(InspectTest, AnArenasChunksAndWhoseTheyAre) {
+  const Arena arena = ten_chunks("frames");
+  run_and_kill([] {
+    const Arena mine = Arena::open("frames");
+    mine->allocate(1);
+    mine->allocate(1000);
+    mine->send(mine->allocate(1));
+  });
+  arena->allocate(1);
+  arena->allocate(1);
+  arena->send(arena->allocate(500));
+  const ObjectInfo object = describe("frames");
+  EXPECT_THAT(object.faults, IsEmpty()) << "deaths are no damage";
+  EXPECT_EQ(object.kind(), "arena");
+  EXPECT_EQ(counter(object, "chunks of 64 bytes"), 7U);
+  EXPECT_EQ(counter(object, "chunks of 64 bytes, free"), 3U);
+  EXPECT_EQ(counter(object, "chunks of 64 bytes, owned"), 2U);
+  EXPECT_EQ(counter(object, "chunks of 64 bytes, of dead owners"), 1U);
+  EXPECT_EQ(counter(object, "chunks of 1024 bytes"), 3U);
+  EXPECT_EQ(counter(object, "chunks of 1024 bytes, free"), 1U);
+  EXPECT_EQ(counter(object, "chunks of 1024 bytes, of dead owners"), 1U);
+  EXPECT_EQ(counter(object, "in transit"), 2U);
+  EXPECT_EQ(counter(object, "in transit, from the dead"), 1U);
+  ASSERT_THAT(object.owners, SizeIs(2));
+  const bool mine_first = object.owners[0].tag == participant::self();
+  const OwnerInfo& mine = object.owners[mine_first ? 0 : 1];
+  const OwnerInfo& dead = object.owners[mine_first ? 1 : 0];
+  EXPECT_EQ(mine.state, "2, 1 sent");
+  EXPECT_EQ(mine.liveness, Liveness::alive);
+  EXPECT_EQ(mine.pid, getpid());
+  EXPECT_EQ(dead.state, "2, 1 sent");
+  EXPECT_EQ(dead.liveness, Liveness::dead);
+  EXPECT_THAT(details(object), HasSubstr("chunks: 2, 1 sent, tag"));
+}
+
+TEST_F(InspectTest, AnArenasHostileSizes) {
+  const std::array<std::pair<std::size_t, std::uint64_t>, 5> damages = {{
+      {kObjectOffset, 0},                                      // no magic
+      {kArenaClasses - 4, std::uint64_t{17} << 32},            // too many classes
+      {kArenaClasses - 4, 0},                                  // none
+      {kArenaSizes, std::uint64_t{1} << 60 | 64},              // too many chunks
+      {kArenaSizes + 8, std::uint64_t{1000} << 32 | 1 << 20},  // larger than the file
+  }};
+  for (const auto& [offset, word] : damages) {
+    const Arena damaged = ten_chunks("damaged");
+    overwrite("damaged", offset, word);
+    const ObjectInfo object = describe("damaged");
+    EXPECT_THAT(object.faults, ElementsAre(HasSubstr("no arena's"))) << offset;
+    EXPECT_THAT(object.counters, IsEmpty());
+  }
+}
+
+TEST_F(InspectTest, AnArenasHostileWords) {
+  const Arena arena = ten_chunks("words");
+  overwrite("words", kChunkWords, std::uint64_t{3} << 32);
+  overwrite("words", kChunkWords + 8, std::uint64_t{5});
+  EXPECT_THAT(describe("words").faults, ElementsAre(HasSubstr("2 chunks with words")));
+  std::mt19937_64 random(11);  // NOLINT(cert-msc51-cpp): the same each time
+  for (int round = 0; round < 500; ++round) {
+    overwrite("words", kChunkWords + 8 * (random() % 10), random() >> random() % 64);
+    const ObjectInfo object = describe("words");
+    EXPECT_TRUE(is_printable(details(object)));
+    EXPECT_EQ(counter(object, "chunks of 64 bytes") + counter(object, "chunks of 1024 bytes"), 10U);
+  }
+}
+
+TEST_F(InspectTest, AnArenaOfManyOwnersListsSome) {
+  const Arena arena = Arena::create("many", {{.chunk_bytes = 64, .count = 100}});
+  for (std::uint64_t i = 0; i < 100; ++i) {
+    overwrite("many", kChunkWords + 8 * i, std::uint64_t{1} << 32 | (4'000'000'000 + i));
+  }
+  const ObjectInfo object = describe("many");
+  EXPECT_THAT(object.owners, SizeIs(64));
+  EXPECT_EQ(counter(object, "of owners that are not listed"), 36U);
+  EXPECT_EQ(counter(object, "chunks of 64 bytes, of dead owners"), 100U);
+}
+
+// -------------------------------------------------------------------------------------------------
+// Boost's containers: the segment is laid out by hand, so that this needs no Boost
+
+constexpr std::size_t kBoostSize = 8000;
+
+struct BoostLike {
+  explicit BoostLike(const std::string& name)
+      : segment(Segment::create(
+            name,
+            {.name = internal::kBoostKind, .version = internal::kBoostVersion, .fingerprint = 7},
+            kBoostSize, Lifetime::while_used, [](std::span<std::byte>) {})) {}
+
+  [[nodiscard]] internal::BoostControl& control() const {
+    return *internal::attach_object<internal::BoostControl>(segment.object());
+  }
+
+  Segment segment;
+};
+
+TEST_F(InspectTest, ABoostSegment) {
+  const BoostLike boost("containers");
+  // Relaxed: it is read by a system call.
+  internal::RealEnv::store(boost.control().free_bytes, std::uint64_t{4321},
+                           std::memory_order_relaxed);
+  ObjectInfo object = describe("containers");
+  EXPECT_THAT(object.faults, IsEmpty());
+  EXPECT_EQ(counter(object, "size"), boost.segment.object().size() - 64);
+  EXPECT_EQ(counter(object, "free when last unlocked"), 4321U);
+  ASSERT_THAT(object.owners, SizeIs(1));
+  EXPECT_EQ(object.owners[0].role, "lock");
+  EXPECT_EQ(object.owners[0].state, "free");
+
+  const std::scoped_lock hold(boost.control().mutex);
+  object = describe("containers");
+  EXPECT_THAT(object.faults, IsEmpty());
+  EXPECT_EQ(object.owners[0].state, "held");
+  EXPECT_EQ(object.owners[0].pid, getpid());
+}
+
+TEST_F(InspectTest, ABoostSegmentWhoseWriterDied) {
+  const BoostLike boost("half");
+  run_and_kill([&] { boost.control().mutex.lock(); });
+  for (const char* const state : {"marked", "held, marked", "marked"}) {
+    const ObjectInfo object = describe("half");
+    EXPECT_THAT(object.faults, ElementsAre(HasSubstr("refused until repaired"))) << state;
+    EXPECT_EQ(object.owners[0].state, state);
+    if (object.owners[0].state == "held, marked") {
+      boost.control().mutex.unlock();
+    } else {
+      EXPECT_EQ(boost.control().mutex.acquire(), Status::owner_died);
+    }
+  }
+  boost.control().mutex.mark_consistent();
+  boost.control().mutex.unlock();
+  EXPECT_THAT(describe("half").faults, IsEmpty());
+}
+
+TEST_F(InspectTest, ABoostSegmentWhoseDeadHolderNobodyHasNoticed) {
+  const BoostLike boost("unnoticed");
+  overwrite("unnoticed", kObjectOffset, std::uint64_t{4'000'000'000} << 32 | 77);
+  const ObjectInfo object = describe("unnoticed");
+  EXPECT_EQ(object.owners[0].state, "held");
+  EXPECT_EQ(object.owners[0].liveness, Liveness::dead);
+  EXPECT_THAT(object.faults, ElementsAre(HasSubstr("refused until repaired")));
+}
+
+TEST_F(InspectTest, ABoostSegmentsHostileWords) {
+  const BoostLike boost("hostile");
+  overwrite("hostile", kObjectOffset + 16, ~std::uint64_t{0});
+  EXPECT_THAT(describe("hostile").faults, ElementsAre(HasSubstr("bytes free of fewer")));
+  std::mt19937_64 random(12);  // NOLINT(cert-msc51-cpp): the same each time
+  for (int round = 0; round < 500; ++round) {
+    overwrite("hostile", kObjectOffset + 8 * (random() % 3), random() >> random() % 64);
+    EXPECT_TRUE(is_printable(details(describe("hostile"))));
   }
 }
 

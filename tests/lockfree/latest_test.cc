@@ -673,6 +673,18 @@ TEST(Latest, AnyBytesInTheLockAreHarmless) {
   }
 }
 
+TEST(Latest, ALockThatIsOverwrittenDuringAnUpdateEndsItAlone) {
+  Placed<Block<64>> latest;
+  latest->store(Block<64>::of(1));
+  const auto overwrites = [&](Block<64>& block) {
+    block = Block<64>::of(2);
+    latest.memory.poke(kWritingAt, std::uint64_t{0});
+  };
+  EXPECT_THROW(static_cast<void>(latest->update(overwrites, 10ms)), std::logic_error);
+  EXPECT_EQ(latest->load().number(), 1U);
+  EXPECT_EQ(latest->store(Block<64>::of(3), Deadline::now()), Status::ok);
+}
+
 TEST(Latest, OfAnotherRegistryIsReadableAndCanBeReset) {
   Placed<Block<64>> latest;
   latest->store(Block<64>::of(1));

@@ -297,6 +297,21 @@ TYPED_TEST(AnyMutex, AHeldLockThatIsOverwrittenIsReportedByUnlock) {
   lock.unlock();
 }
 
+TYPED_TEST(AnyMutex, AGuardLeavesNothingBehindOfALockThatIsOverwritten) {
+  // At its end a thread marks what it holds: by then, the memory of this one is gone.
+  std::thread([] {
+    void* const memory =
+        mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ASSERT_NE(memory, MAP_FAILED);
+    auto& lock = *new (memory) TypeParam;
+    {
+      const LockGuard hold(lock);
+      overwrite(lock, {});
+    }
+    munmap(memory, 4096);
+  }).join();
+}
+
 TYPED_TEST(AnyMutex, ALockOfAnotherRegistryIsLeftAlone) {
   auto& lock = this->lock_;
   lock.lock();

@@ -8,15 +8,13 @@ compilers=("$@")
 [ $# -gt 0 ] || compilers=(g++ clang++)
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
-ln -s "$PWD" "$out/sluice"
 here=tests/ipc/two_compilers
-sources=("$here/party.cc" ipc/allocate.cc ipc/pipe.cc ipc/segment.cc ipc/segment_options.cc ipc/stamp.cc sync/*.cc)
 builds=()
 for compiler in "${compilers[@]}"; do
   for level in -O0 -O2; do
     party=$out/party-$(basename "$compiler")$level
     echo "$compiler $level"
-    "$compiler" -std=c++20 $level -I"$out" "${sources[@]}" -o "$party" -lpthread
+    "$here/build.sh" "$compiler" "$level" "$party"
     builds+=("$party")
   done
 done

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What an MpmcRing looks like in memory, and the ways to walk it: the control words, the cells, a
+// cursor that goes round, and a view whose numbers were checked once. Internal; the diagram is in
+// lockfree/mpmc_ring.h.
+//
+// Errors: attaching to what is no ring of T throws Error(Status::corrupt). If a process dies here:
+// nothing is written but by format(), before anyone else sees the memory. Cost: a walk one load a
+// cell.
+
+#ifndef SLUICE_LOCKFREE_MPMC_LAYOUT_H_
+#define SLUICE_LOCKFREE_MPMC_LAYOUT_H_
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+#include <type_traits>
+
+#include "sluice/lockfree/cell_word.h"
+#include "sluice/sync/error.h"
+#include "sluice/sync/platform.h"
+#include "sluice/sync/status.h"
+#include "sluice/sync/word.h"
+
+namespace sluice::internal {
+
+struct MpmcControl {
+  Word<std::uint64_t> capacity;
+  Word<std::uint64_t> cell_size;
+  /// Of the registry whose tags the cells hold; 0 before the first handle.
+  Word<std::uint32_t> incarnation;
+  alignas(kNoSharing) Word<std::uint64_t> tail;
+  alignas(kNoSharing) Word<std::uint64_t> head;
+};
+static_assert(sizeof(MpmcControl) == 3 * kNoSharing);
+
+template <class T>
+struct MpmcCell {
+  Word<std::uint64_t> word;
+  // As in SpscRing: an item of two lines or more begins on a line of its own.
+  alignas(sizeof(T) >= 2 * kCacheLine ? std::max(kCacheLine, alignof(T)) : alignof(T)) T value;
+};
+
+/// A place on the way round the ring, which has no end.
+class MpmcCursor {
+ public:
+  MpmcCursor(std::uint64_t position, std::uint32_t capacity) noexcept
+      : position_(position),
+        index_(static_cast<std::uint32_t>(position % capacity)),
+        lap_(static_cast<std::uint32_t>(position / capacity)) {}
+
+  [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
+  [[nodiscard]] std::uint32_t index() const noexcept { return index_; }
+  [[nodiscard]] std::uint32_t lap() const noexcept { return lap_; }
+
+  /// By some cells of one lap.
+  void advance(std::uint32_t capacity, std::uint32_t cells = 1) noexcept {
+    position_ += cells;
+    index_ += cells;
+    if (index_ >= capacity) {
+      index_ = 0;
+      ++lap_;
+    }
+  }
+
+ private:
+  std::uint64_t position_;
+  std::uint32_t index_;
+  std::uint32_t lap_;
+};
+
+/// What is known of a ring, checked once and kept in private memory.
+template <class T, class Env>
+class MpmcView {
+ public:
+  using Cell = MpmcCell<T>;
+  using State = CellWord::State;
+
+  static constexpr std::size_t kMaxCapacity = std::size_t{1} << 30;
+
+  static std::size_t bytes_for(std::size_t capacity) {
+    if (capacity == 0 || capacity > kMaxCapacity) {
+      throw Error::from_errno(EINVAL, {.tried = "size a ring",
+                                       .expected = "a capacity of 1 to 2^30 items",
+                                       .found = std::to_string(capacity)});
+    }
+    return sizeof(MpmcControl) + capacity * sizeof(Cell);
+  }
+
+  static void format(std::span<std::byte> memory, std::size_t capacity) {
+    const std::size_t needed = bytes_for(capacity);
+    MpmcControl* const control = attach_object<MpmcControl>(memory);
+    if (control == nullptr || memory.size() < needed) {
+      throw Error::from_errno(EINVAL,
+                              {.tried = "make a ring of " + std::to_string(capacity) + " items",
+                               .expected = std::to_string(needed) + " bytes, aligned to 128",
+                               .found = std::to_string(memory.size()) + " bytes"});
+    }
+    // All zero: each cell is empty in lap 0.
+    std::memset(memory.data(), 0, needed);
+    // Relaxed, both: publishing the memory is the caller's step and carries the order.
+    Env::store(control->capacity, std::uint64_t{capacity}, std::memory_order_relaxed);
+    Env::store(control->cell_size, std::uint64_t{sizeof(Cell)}, std::memory_order_relaxed);
+  }
+
+  explicit MpmcView(std::span<std::byte> memory) : control_(attach_object<MpmcControl>(memory)) {
+    // Relaxed: written before the memory was published, and copied here once.
+    const std::uint64_t capacity =
+        control_ == nullptr ? 0 : Env::load(control_->capacity, std::memory_order_relaxed);
+    const bool fits = capacity > 0 && capacity <= kMaxCapacity &&
+                      // Relaxed, as above.
+                      Env::load(control_->cell_size, std::memory_order_relaxed) == sizeof(Cell) &&
+                      bytes_for(capacity) <= memory.size();
+    if (!fits) {
+      throw Error(Status::corrupt,
+                  {.tried = "attach to a ring in " + std::to_string(memory.size()) + " bytes",
+                   .expected = "cells of " + std::to_string(sizeof(Cell)) + " bytes",
+                   .found = "capacity " + std::to_string(capacity) + ", or another cell size"});
+    }
+    cells_ = attach_object<Cell>(memory.subspan(sizeof(MpmcControl)), capacity);
+    capacity_ = static_cast<std::uint32_t>(capacity);
+  }
+
+  /// The most cells that one call looks at: many rounds, since hints may be old.
+  [[nodiscard]] std::uint64_t looks() const noexcept {
+    return 64 * std::uint64_t{capacity_} + 65536;
+  }
+
+  [[nodiscard]] MpmcControl& control() const noexcept { return *control_; }
+  [[nodiscard]] std::uint32_t capacity() const noexcept { return capacity_; }
+  [[nodiscard]] Cell& cell(const MpmcCursor& at) const noexcept { return cells_[at.index()]; }
+  /// That `further` cells on, which must be in the same lap.
+  [[nodiscard]] Cell& cell(const MpmcCursor& at, std::uint32_t further) const noexcept {
+    return cells_[at.index() + further];
+  }
+  /// How many cells there are from `at` to the end of its lap.
+  [[nodiscard]] std::uint32_t rest_of_lap(const MpmcCursor& at) const noexcept {
+    return capacity_ - at.index();
+  }
+
+  /// Has the CPU fetch a cell that comes soon after `at`, to be written: a compare-and-swap waits
+  /// for its line, as a store would not.
+  void fetch_ahead(const MpmcCursor& at) const noexcept {
+    const std::uint32_t index = at.index() + kFetchAhead;
+    if (index < capacity_) prefetch_to_write(&cells_[index]);
+  }
+
+  /// `at`, or where `hint` says that others have been, if that is further. Acquire: pairs with the
+  /// release in MpmcSide::publish(), so that the cells are seen at least as its writer saw them.
+  [[nodiscard]] MpmcCursor furthest(const MpmcCursor& at, const Word<std::uint64_t>& hint) const {
+    const std::uint64_t there = Env::load(hint, std::memory_order_acquire);
+    const bool further = static_cast<std::int64_t>(there - at.position()) > 0;
+    return further ? MpmcCursor(there, capacity_) : at;
+  }
+
+  /// A snapshot: from the oldest item that is not consumed to the newest that is claimed.
+  [[nodiscard]] std::size_t size() const {
+    const MpmcCursor oldest = furthest(MpmcCursor(0, capacity_), control_->head);
+    const MpmcCursor head = walk(oldest, looks(), [](std::uint64_t /*word*/, std::int32_t ahead) {
+      return ahead > 0 ? 1U : 0U;
+    });
+    const MpmcCursor tail =
+        walk(furthest(head, control_->tail), capacity_, [](std::uint64_t word, std::int32_t ahead) {
+          if (ahead == 0 && CellWord::state_of(word) == State::writing) {
+            return CellWord::run_of(word);
+          }
+          return ahead > 0 || (ahead == 0 && CellWord::state_of(word) != State::empty) ? 1U : 0U;
+        });
+    return static_cast<std::size_t>(
+        std::min<std::uint64_t>(tail.position() - head.position(), capacity_));
+  }
+
+ private:
+  /// Past the cells that `passes` says, and past no more than `most` times.
+  template <class Passes>
+  MpmcCursor walk(MpmcCursor at, std::uint64_t most, Passes passes) const {
+    for (std::uint64_t i = 0; i < most; ++i) {
+      // Acquire: pairs with the releases of the word, so that what the next cell says is as new.
+      const std::uint64_t word = Env::load(cell(at).word, std::memory_order_acquire);
+      const std::uint32_t cells = passes(word, CellWord::laps_ahead(word, at.lap()));
+      if (cells == 0) break;
+      at.advance(capacity_, std::min(cells, rest_of_lap(at)));
+    }
+    return at;
+  }
+
+  /// Two lines, or the next cell.
+  static constexpr std::uint32_t kFetchAhead =
+      std::max<std::uint32_t>(1, 2 * kCacheLine / sizeof(Cell));
+
+  MpmcControl* control_;
+  Cell* cells_ = nullptr;
+  std::uint32_t capacity_ = 0;
+};
+
+}  // namespace sluice::internal
+
+#endif  // SLUICE_LOCKFREE_MPMC_LAYOUT_H_
