@@ -41,10 +41,11 @@ class HeapIndex {
   HeapIndex(ItemControl<Env>& control, Units& units) : control_(control), units_(units) {}
 
   Status place(Unit unit) {
+    size_ = size();
     sort();
     const std::uint64_t key = Units::get(control_.back_key) + 1;
     Units::set(units_.at(unit).key, key);
-    place_ = size();
+    place_ = size_;
     if (place_ != 0) {
       const Entry mine = entry(unit);
       while (place_ != 0 && before(mine, entry(rank(parent(place_))))) place_ = parent(place_);
@@ -54,24 +55,23 @@ class HeapIndex {
   }
 
   void insert(Unit unit) {
-    const Unit n = size();
-    for (Unit i = n; i != place_; i = parent(i)) set_rank(i, rank(parent(i)));
+    for (Unit i = size_; i != place_; i = parent(i)) set_rank(i, rank(parent(i)));
     set_rank(place_, unit);
-    Units::set(control_.queued.count, n + 1);
+    Units::set(control_.queued.count, size_ + 1);
   }
 
   Status choose(Unit& unit) {
-    const Unit n = size();
-    if (n == 0) return Status::empty;
+    size_ = size();
+    if (size_ == 0) return Status::empty;
     sort();
     unit = rank(0);
     if (!units_.is_unit(unit)) return Status::corrupt;
-    find_way_down(n - 1);
+    find_way_down(size_ - 1);
     return Status::ok;
   }
 
   void remove(Unit /*chosen*/) {
-    const Unit n = size() - 1;
+    const Unit n = size_ - 1;
     const Unit last = rank(n);
     Unit hole = 0;
     for (std::size_t i = 0; i < steps_; ++i) {
@@ -131,21 +131,28 @@ class HeapIndex {
     }
   }
 
-  /// After a death.
+  /// After a death. By hand, since std::sort() may leave its range where an order contradicts
+  /// itself, as that of doubles does once there is a NaN.
   void sort() {
     if (Units::get(control_.unsorted) == 0) [[likely]]
       return;
-    std::vector<Unit> ranks(size());
-    for (Unit i = 0; i < ranks.size(); ++i) ranks[i] = rank(i);
-    // Sorted, which is a heap as well.
-    std::sort(ranks.begin(), ranks.end(),
-              [this](Unit a, Unit b) { return before(entry(a), entry(b)); });
-    for (Unit i = 0; i < ranks.size(); ++i) set_rank(i, ranks[i]);
+    std::vector<Unit> ranks(size_);
+    for (Unit i = 0; i < size_; ++i) {
+      const Unit unit = rank(i);
+      const Entry mine = entry(unit);
+      Unit place = i;
+      for (; place != 0 && before(mine, entry(ranks[parent(place)])); place = parent(place)) {
+        ranks[place] = ranks[parent(place)];
+      }
+      ranks[place] = unit;
+    }
+    for (Unit i = 0; i < size_; ++i) set_rank(i, ranks[i]);
     Units::set(control_.unsorted, Unit{0});
   }
 
   ItemControl<Env>& control_;
   Units& units_;
+  Unit size_ = 0;  ///< read once: others may write what they like there
   Unit place_ = 0;
   std::array<Unit, 32> way_{};
   std::size_t steps_ = 0;

@@ -5,7 +5,7 @@
 //   store + 0     units u64, first units u64, limit in items u64, order u32,      set when made
 //            28   most attempts u32, dead at once u32
 //          128    who comes and goes: state u32, pushed, popped, finished: event counts u32,
-//                 dropped u64                          written rarely, read by everybody
+//                 dropped u64, rounds u32              written rarely, read by everybody
 //          256    the lock, and what it protects: keys, lists, counts
 //          384    the units
 //
@@ -104,6 +104,7 @@ struct ItemControl {
   alignas(kNoSharing) Word<std::uint32_t> state;
   RecordEvent<Env> pushed, popped, finished;
   Word<std::uint64_t> dropped;
+  Word<std::uint32_t> rounds;  ///< how often the last unfinished item has been finished
 
   alignas(kNoSharing) BasicMutex<Env> lock;
   Word<std::uint64_t> front_key, back_key;  ///< of the last pushed there

@@ -57,9 +57,7 @@ class ItemMend {
     const Unit used = set_free();
     Units::set(control_.fresh, fresh_);
     Units::set(control_.used, used);
-    // Release: pairs with the acquire of who waits for the last one's end.
-    Env::store(control_.unfinished, static_cast<Unit>(queued_.size() + leased_.size()),
-               std::memory_order_release);
+    units_.set_unfinished(static_cast<Unit>(queued_.size() + leased_.size()));
     return Status::ok;
   }
 

@@ -154,7 +154,7 @@ Status ItemParts::overflow(ItemEnd other, std::size_t size, std::size_t left, Wa
                            Deadline deadline) {
   switch (overflow_) {
     case Overflow::drop_oldest:
-      return drop_one(other, waits, deadline);
+      return drop_one(other, size, waits, deadline);
     case Overflow::drop_newest:
       items_.count_dropped(left);
       return Status::empty;
@@ -169,14 +169,14 @@ Status ItemParts::overflow(ItemEnd other, std::size_t size, std::size_t left, Wa
       [&] { return items_.look_after(); });
 }
 
-Status ItemParts::drop_one(ItemEnd other, Waits waits, Deadline deadline) {
+Status ItemParts::drop_one(ItemEnd other, std::size_t size, Waits waits, Deadline deadline) {
   std::size_t dropped = 0;
   const Status status = items_.pop(
       items_.end(other), 1, [](std::span<const std::byte>) { return Status::ok; }, dropped,
       for_lock(waits, deadline));
   items_.count_dropped(dropped);
   // Nothing is queued: what takes the room is leased, or dead letters.
-  if (status == Status::empty) return items_.has_room_for(0) ? Status::ok : Status::full;
+  if (status == Status::empty) return items_.has_room_for(size) ? Status::ok : Status::full;
   return explained(status, waits);
 }
 
@@ -190,8 +190,10 @@ Status ItemParts::await_item(Deadline deadline) {
 }
 
 Status ItemParts::join(Deadline deadline) {
+  const std::uint32_t round = items_.rounds();
   return items_.finished().await(
-      deadline, [&] { return items_.unfinished() == 0; }, [&] { return items_.look_after(); });
+      deadline, [&] { return items_.unfinished() == 0 || items_.rounds() != round; },
+      [&] { return items_.look_after(); });
 }
 
 void ItemParts::give_back(const Lease& lease, bool counts) noexcept {

@@ -150,7 +150,7 @@ class ItemParts {
   /// No room for an item of `size` bytes, one of `left`: ok to try again, empty if all is done.
   Status overflow(ItemEnd other, std::size_t size, std::size_t left, Waits waits,
                   Deadline deadline);
-  Status drop_one(ItemEnd other, Waits waits, Deadline deadline);
+  Status drop_one(ItemEnd other, std::size_t size, Waits waits, Deadline deadline);
   Status await_item(Deadline deadline);
   Status look_for_producers() noexcept;
   void rearm_descriptor();

@@ -53,6 +53,9 @@ class ItemQueue {
   using value_type = T;
   static constexpr std::uint32_t kVersion = 1;
 
+  ItemQueue(ItemQueue&&) noexcept = default;
+  ItemQueue& operator=(ItemQueue&&) noexcept = default;
+
   /// What is there under that name.
   static Self open(std::string_view name, const SegmentOptions& options = {}) {
     return Self(Segment::open(name, kind(), options));
@@ -121,6 +124,7 @@ class ItemQueue {
   }
 
  protected:
+  ~ItemQueue() = default;
   explicit ItemQueue(Segment segment)
       : parts_(std::make_shared<ItemParts>(std::move(segment), kOrder, fixed_size<T>() != 0)) {}
   explicit ItemQueue(const ItemQueuePlan& plan)

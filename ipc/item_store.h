@@ -38,6 +38,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 
@@ -68,6 +69,8 @@ class BasicItemStore {
 
   static constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 34;
   static constexpr std::uint64_t kMostUnits = kMostBytes / kUnitBytes;
+  /// An item.
+  static constexpr std::uint64_t kLongest = std::numeric_limits<std::uint32_t>::max();
 
   /// `growth` gives the units their memory; null if they have all of it. `alike`: all items are of
   /// one length, so that one item's room is room for any one. Throws Error if the memory holds no
@@ -207,9 +210,13 @@ class BasicItemStore {
   [[nodiscard]] std::size_t dead_letters() const noexcept { return get(control_.dead.count); }
   /// Items queued or leased.
   [[nodiscard]] std::size_t unfinished() const noexcept {
-    // Acquire: pairs with the releases in count_unfinished() and ItemMend: who sees the last one
-    // finished sees what was done for it.
+    // Acquire: pairs with the release in Units::set_unfinished().
     return Env::load(control_.unfinished, std::memory_order_acquire);
+  }
+  /// How often these have become none.
+  [[nodiscard]] std::uint32_t rounds() const noexcept {
+    // Acquire: pairs with the release in Units::set_unfinished().
+    return Env::load(control_.rounds, std::memory_order_acquire);
   }
 
   /// For people: items that were dropped for want of room.
@@ -248,7 +255,7 @@ class BasicItemStore {
   template <class Index, class Write>
   Status append(Index& index, std::uint64_t size, const Write& write) {
     const std::uint64_t need = units_for(size);
-    if (size > max_bytes() || need > units_.count()) return Status::too_large;
+    if (size > kLongest || need > units_.count()) return Status::too_large;
     if (get(control_.queued.count) >= max_items_) return Status::full;
     Unit unit = Units::kNone;
     if (const Status s = units_.take(need, unit); s != Status::ok) return s;
@@ -278,8 +285,7 @@ class BasicItemStore {
   }
 
   void count_unfinished(std::uint32_t change) {
-    // Release: pairs with the acquire in unfinished().
-    Env::store(control_.unfinished, get(control_.unfinished) + change, std::memory_order_release);
+    units_.set_unfinished(get(control_.unfinished) + change);
   }
 
   Control& control_;

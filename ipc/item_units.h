@@ -102,6 +102,7 @@ class BasicItemUnits {
   /// Gives back a chain of `n`.
   void give(Unit first, std::uint64_t n) {
     Unit last = first;
+    if (n > count_) return;
     for (std::uint64_t i = 1; i < n && is_unit(last); ++i) last = get(at(last).chain);
     if (!is_unit(first) || !is_unit(last)) return;
     set(at(last).chain, get(control_.free));
@@ -155,6 +156,16 @@ class BasicItemUnits {
 
   [[nodiscard]] std::uint32_t length(Unit unit) const { return get(at(unit).length); }
   [[nodiscard]] std::uint64_t key(Unit unit) const { return get(at(unit).key); }
+
+  /// How many items are queued or leased now. Each time that these are none a round has ended: who
+  /// waited for that need not wait for those that come next.
+  void set_unfinished(Unit n) {
+    // Release, twice: pairs with the acquires in the store's unfinished() and rounds(): who sees
+    // the last one finished sees what was done for it.
+    Env::store(control_.unfinished, n, std::memory_order_release);
+    if (n != 0) return;
+    Env::store(control_.rounds, get(control_.rounds) + 1, std::memory_order_release);  // as above
+  }
 
   // Lists
 

@@ -202,7 +202,8 @@ class JoinableQueue : public internal::ItemQueue<JoinableQueue<T>, T> {
     return Base::skip_one([this] { return Base::parts().items().end(internal::ItemEnd::front); });
   }
 
-  /// Waits until each item is done, or a dead letter: ok, timeout, corrupt, foreign_registry.
+  /// Waits until there is no item that is not done, nor a dead letter; whatever is pushed next is
+  /// not waited for. ok, timeout, corrupt, foreign_registry.
   Status join(Deadline deadline) { return Base::parts().join(deadline); }
   /// However long it takes. Throws Error where anything is wrong.
   void join() { internal::throw_unless_joined(join(Deadline::never())); }

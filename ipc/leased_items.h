@@ -22,6 +22,7 @@
 #ifndef SLUICE_IPC_LEASED_ITEMS_H_
 #define SLUICE_IPC_LEASED_ITEMS_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -78,7 +79,7 @@ class BasicLeasedItems : public BasicItemStore<Env> {
     const bool its_turn = status == Status::ok && units_.key(unit) % 256 == 0;
     if ((status == Status::empty || its_turn) && take_back_from_the_dead()) {
       control_.pushed.notify_all();
-      tell();
+      if (Base::unfinished() == 0) control_.finished.notify_all();
       status = front.choose(unit);
     }
     if (status == Status::empty && now == QueueState::closed) return Status::closed;
@@ -103,39 +104,26 @@ class BasicLeasedItems : public BasicItemStore<Env> {
 
   /// The item is done with.
   Status finish(const Lease& lease) {
-    {
-      Held<BasicMutex<Env>> held(control_.lock, Deadline::never());
-      if (const Status s = in_order(held); s != Status::ok) return s;
-      if (!is_held(lease)) return Status::stale;
-      drop(lease.unit);
-    }
-    tell();
-    return Status::ok;
+    return finish([&] { return is_held(lease) ? lease.unit : Units::kNone; });
   }
 
   /// The item of this process's oldest anonymous lease is done with. stale: there is none.
   Status finish_oldest() {
-    {
-      Held<BasicMutex<Env>> held(control_.lock, Deadline::never());
-      if (const Status s = in_order(held); s != Status::ok) return s;
-      const Unit unit = oldest_anonymous();
-      if (unit == Units::kNone) return Status::stale;
-      drop(unit);
-    }
-    tell();
-    return Status::ok;
+    return finish([this] { return oldest_anonymous(); });
   }
 
   /// The item is not done with: it comes back, or is a dead letter. `counts`: as an attempt.
   Status fail(const Lease& lease, bool counts = true) {
+    bool last = false;
     {
       Held<BasicMutex<Env>> held(control_.lock, Deadline::never());
       if (const Status s = in_order(held); s != Status::ok) return s;
       if (!is_held(lease)) return Status::stale;
       take_back(lease.unit, counts, Base::dead_at_once_);
+      last = Base::unfinished() == 0;
     }
     control_.pushed.notify_one();
-    tell();
+    if (last) control_.finished.notify_all();
     return Status::ok;
   }
 
@@ -178,13 +166,15 @@ class BasicLeasedItems : public BasicItemStore<Env> {
     if (get(control_.leased.count) == 0) return Base::look_after();
     Status status = Status::ok;
     bool came_back = false;
+    bool last = false;
     {
       Held<BasicMutex<Env>> held(control_.lock, Base::kPatience);
       status = in_order(held);
       if (status == Status::ok) came_back = take_back_from_the_dead();
+      last = came_back && Base::unfinished() == 0;
     }
     if (came_back) control_.pushed.notify_all();
-    if (came_back) tell();
+    if (last) control_.finished.notify_all();
     return status == Status::timeout ? Status::ok : status;
   }
 
@@ -209,9 +199,23 @@ class BasicLeasedItems : public BasicItemStore<Env> {
     return Units::kNone;
   }
 
-  void tell() {
-    control_.popped.notify_all();  // there may be room
-    if (Base::unfinished() == 0) control_.finished.notify_all();
+  /// `choose()` says which item is done with, under the lock.
+  template <class Choose>
+  Status finish(Choose choose) {
+    const std::size_t done = 1;
+    bool last = false;
+    {
+      Held<BasicMutex<Env>> held(control_.lock, Deadline::never());
+      if (const Status s = in_order(held); s != Status::ok) return s;
+      const Unit unit = choose();
+      if (unit == Units::kNone) return Status::stale;
+      drop(unit);
+      last = Base::unfinished() == 0;
+    }
+    const Notifying telling(control_.popped, done, Base::alike_);  // there may be room
+    // Even if there are new ones by now.
+    if (last) control_.finished.notify_all();
+    return Status::ok;
   }
 
   /// Frees a leased item.
@@ -240,15 +244,20 @@ class BasicLeasedItems : public BasicItemStore<Env> {
 
   /// Whether an item came back, or is a dead letter now.
   bool take_back_from_the_dead() {
-    const std::uint32_t me = my_tag();
-    std::pair<std::uint32_t, bool> asked = {me, false};  // the last holder, and whether it is dead
+    std::array<std::pair<std::uint32_t, bool>, 16> asked =
+        {};  // holders, and whether they are dead
+    asked[my_tag() % asked.size()] = {my_tag(), false};
     bool any = false;
     Unit unit = get(control_.leased.first);
     for (Unit i = 0; i < units_.count() && units_.is_unit(unit); ++i) {
       const Unit next = get(units_.at(unit).after);
       const ItemMark mark = units_.mark(unit);
-      if (mark.tag != asked.first) asked = {mark.tag, Env::probe(mark.tag) == Liveness::dead};
-      if (mark.state == ItemState::leased && asked.second) {
+      auto& [holder, is_dead] = asked[mark.tag % asked.size()];
+      if (mark.tag != holder) {
+        is_dead = Env::probe(mark.tag) == Liveness::dead;
+        holder = mark.tag;
+      }
+      if (mark.state == ItemState::leased && is_dead) {
         take_back(unit, true, false);
         any = true;
       }

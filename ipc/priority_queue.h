@@ -4,10 +4,11 @@
 // smallest first; of equal ones, the first in. T is any type that travels (ipc/codec.h) and
 // compares with <, or as Compare says.
 //
-//   PriorityQueue<std::pair<int, std::string>> tasks(100);    // pairs and tuples compare as a
-//   whole if (tasks.push({2, "later"}) == Status::ok) ++pushed; if (tasks.push({1, "now"}) ==
-//   Status::ok) ++pushed; auto first = tasks.pop();                                 // (1, "now");
-//   waits for one PriorityQueue<int, std::greater<int>> largest_first(100);
+//   PriorityQueue<std::pair<int, std::string>> tasks(100);    // pairs compare as a whole
+//   if (tasks.push({2, "later"}) == Status::ok) ++pushed;
+//   if (tasks.push({1, "now"}) == Status::ok) ++pushed;
+//   auto first = tasks.pop();                                 // (1, "now"); waits for one
+//   PriorityQueue<int, std::greater<int>> largest_first(100);
 //
 //   struct ByDue {                                            // an order of yours has a name
 //     static constexpr std::string_view kTypeName = "acme.ByDue";

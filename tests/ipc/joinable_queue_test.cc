@@ -170,6 +170,23 @@ TYPED_TEST(JoinableQueueTest, JQ3_AllWhoJoinAreWokenByTheLast) {
   stage.finish();
 }
 
+TYPED_TEST(JoinableQueueTest, JQ3_WhatIsPushedAfterTheLastIsNotWaitedFor) {
+  QueueStage<TypeParam, Ints> stage(Capacity(4));
+  EXPECT_EQ(stage->push(1), Status::ok);
+  for (int i = 0; i < 3; ++i) {
+    stage.wait_until_asleep(stage.start([](Ints& queue, Notes&) {
+      const ScopedWaitPolicy mine(kNoSlices);
+      queue.join();
+    }));
+  }
+  std::optional<Ints::Task> task = stage->pop();
+  task->done();
+  EXPECT_EQ(stage->push(2), Status::ok);  // before those who are woken have looked
+  stage.finish();
+  EXPECT_EQ(stage->unfinished(), 1U);
+  EXPECT_EQ(stage->join(10ms), Status::timeout);
+}
+
 TYPED_TEST(JoinableQueueTest, QU5_WhatIsNotDoneIsWaitedFor) {
   QueueStage<TypeParam, Ints> stage(Capacity(4));
   EXPECT_EQ(stage->push(1), Status::ok);
@@ -352,6 +369,20 @@ TYPED_TEST(JoinableQueueTest, WhoWaitsForRoomInBytesIsWokenByDone) {
   task->done();
   stage.finish();
   EXPECT_EQ(stage->size(), 1U);
+}
+
+TYPED_TEST(JoinableQueueTest, WhatIsLeasedIsNotDroppedForWantOfRoom) {
+  QueueStage<TypeParam, Texts> stage(Capacity(10, 640), {.overflow = Overflow::drop_oldest});
+  EXPECT_EQ(stage->push(std::string(400, 'a')), Status::ok);
+  std::optional<Texts::Task> task = stage->pop();
+  stage.elsewhere([](Texts& queue, Notes&) {
+    EXPECT_EQ(queue.push("b"), Status::ok);
+    EXPECT_EQ(queue.push(std::string(400, 'c')), Status::full);
+    EXPECT_EQ(queue.dropped(), 1U);
+  });
+  EXPECT_EQ(**task, std::string(400, 'a'));
+  task->done();
+  EXPECT_EQ(stage->push(std::string(400, 'c')), Status::ok);
 }
 
 TYPED_TEST(JoinableQueueTest, GrowsWithoutACapacityAndGivesBack) {
