@@ -28,12 +28,24 @@ namespace sluice::tests {
 /// What parties tell each other, beside the queue. Zero at the start.
 using Notes = std::array<std::atomic<long>, 16>;
 
+/// What a queue is made with.
+template <class Q>
+struct OptionsOf {
+  using Type = QueueOptions;
+};
+template <class Q>
+  requires requires { typename Q::Options; }
+struct OptionsOf<Q> {
+  using Type = typename Q::Options;
+};
+
 template <class Way, class Q>
 class QueueStage {
  public:
+  using Options = typename OptionsOf<Q>::Type;
   using Body = std::function<void(Q&, Notes&)>;
 
-  explicit QueueStage(Capacity capacity, const QueueOptions& options = {})
+  explicit QueueStage(Capacity capacity, const Options& options = {})
       : queue_(make(capacity, options)) {}
 
   Q* operator->() { return &queue_; }
@@ -59,7 +71,7 @@ class QueueStage {
   void kill(int party) { stage_.kill(party); }
 
  private:
-  static Q make(Capacity capacity, const QueueOptions& options) {
+  static Q make(Capacity capacity, const Options& options) {
     if constexpr (std::is_same_v<Way, ByName>) {
       static int last = 0;
       return Q::create("queue-" + std::to_string(++last), capacity, options);
