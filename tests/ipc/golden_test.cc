@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -37,6 +38,8 @@
 #include "sluice/ipc/connection.h"
 #include "sluice/ipc/mapped_file.h"
 #include "sluice/ipc/pipe.h"
+#include "sluice/ipc/queue.h"
+#include "sluice/ipc/queue_options.h"
 #include "sluice/ipc/sealed_memory.h"
 #include "sluice/ipc/segment_options.h"
 #include "sluice/ipc/shareable_list.h"
@@ -75,8 +78,9 @@ struct Kind {
   void (*make)(const std::string& name);  ///< leaves the object of the image, until removed
   void (*use)(const std::string& name);   ///< expects to find in it what make() has put there
   void (*open)(const std::string& name);  ///< only that, to see an error
-  std::vector<Range> owners;  ///< besides the stamp's: tags, and their registry's number
-  bool is_file = false;       ///< it has a path, rather than a name
+  std::vector<Range> owners;           ///< besides the stamp's: tags, and their registry's number
+  bool is_file = false;                ///< it has a path, rather than a name
+  std::vector<Range> registries = {};  ///< in locks that are free: the number of theirs
 };
 
 std::ostream& operator<<(std::ostream& out, const Kind& kind) { return out << kind.image; }
@@ -349,6 +353,25 @@ void use_sealed(const std::string& path) {
   EXPECT_EQ(std::memcmp(record->payload.data(), "hello", 5), 0);
 }
 
+void make_queue(const std::string& name) {
+  auto queue = Queue<std::string>::create(
+      name, {5, 200},
+      {.overflow = Overflow::drop_oldest, .segment = {.lifetime = Lifetime::until_removed}});
+  for (const char* text : {"gone", "first", ""}) EXPECT_EQ(queue.push(text), Status::ok);
+  EXPECT_EQ(queue.pop(), "gone");
+}
+
+void use_queue(const std::string& name) {
+  auto queue = Queue<std::string>::open(name);
+  EXPECT_EQ(queue.capacity(), 5U);
+  EXPECT_EQ(queue.capacity_bytes(), 200U);
+  EXPECT_EQ(queue.pop(), "first");
+  EXPECT_EQ(queue.pop(), "");
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(queue.push(std::to_string(i)), Status::ok);
+  EXPECT_EQ(queue.dropped(), 1U);
+  EXPECT_EQ(queue.pop(), "1");
+}
+
 std::vector<Kind> kinds() {
   return {
       {"sealed_v1",
@@ -368,6 +391,13 @@ std::vector<Kind> kinds() {
        use_list,
        [](const std::string& name) { ShareableList::open(name); },
        {}},
+      {"queue_v1",
+       make_queue,
+       use_queue,
+       [](const std::string& name) { Queue<std::string>::open(name); },
+       {},
+       false,
+       {{kObjectOffset + 0x588, 4}, {kObjectOffset + 0x688, 4}}},
       {"pipe_v1",
        make_pipe,
        use_pipe,
@@ -449,16 +479,19 @@ TEST_P(Golden, WhatIsWrittenNowHasTheSameBytes) {
   if (const char* directory = std::getenv("SLUICE_WRITE_GOLDEN"); directory != nullptr) {
     write_golden(std::string(directory) + "/" + GetParam().image + ".hex", image);
   }
-  EXPECT_EQ(difference(masked(read_golden(path_of(GetParam())), GetParam().owners),
-                       masked(image, GetParam().owners)),
-            "")
+  std::vector<Range> differ = GetParam().owners;
+  differ.insert(differ.end(), GetParam().registries.begin(), GetParam().registries.end());
+  EXPECT_EQ(difference(masked(read_golden(path_of(GetParam())), differ), masked(image, differ)), "")
       << "the format of " << GetParam().image
       << " has changed: give the kind a new version, and that an image of its own";
 }
 
 TEST_P(Golden, WhatWasWrittenThenIsReadNow) {
   const Kind& kind = GetParam();
-  put_object(file_of(kind, "then"), read_golden(path_of(kind)), [](Stamp&) {});
+  Image image = read_golden(path_of(kind));
+  // As if they had not been used: theirs is gone.
+  for (const Range& range : kind.registries) std::fill_n(&image[range.begin], range.size, 0);
+  put_object(file_of(kind, "then"), image, [](Stamp&) {});
   kind.use(called(kind, "then"));
   remove(kind, "then");
 }
