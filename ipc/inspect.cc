@@ -63,6 +63,10 @@ constexpr std::array kKinds = {
     KnownKind{Arena::kKindName, Arena::kVersion, internal::inspect_arena},
     KnownKind{internal::kBoostKind, internal::kBoostVersion, internal::inspect_boost},
     KnownKind{internal::kQueueKindName, internal::kQueueVersion, internal::inspect_queue},
+    KnownKind{"lifo_queue", 1, internal::inspect_items},
+    KnownKind{"priority_queue", 1, internal::inspect_items},
+    KnownKind{"deque", 1, internal::inspect_items},
+    KnownKind{"joinable_queue", 1, internal::inspect_items},
 };
 
 void describe_kind(Domain& domain, int fd, ObjectInfo& object) {

@@ -87,6 +87,8 @@ void describe_counters(Inspection& inspection, const QueueWords& words) {
   if (control.popped.maybe_waiting()) inspection.waiting("producers, for room");
 }
 
+}  // namespace
+
 void describe_producers(Inspection& inspection, const ProducerSeats& seats) {
   std::array<std::uint64_t, 2> counts = {};
   for (std::size_t i = 0; i < ProducerSeats::kSeats; ++i) {
@@ -98,8 +100,6 @@ void describe_producers(Inspection& inspection, const ProducerSeats& seats) {
   inspection.counter("producers", counts[0], "handles");
   inspection.counter("dead producers", counts[1], "handles");
 }
-
-}  // namespace
 
 void inspect_queue(Inspection& inspection) {
   std::optional<ObjectCopy> copy;

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "sluice/ipc/object_info.h"
+#include "sluice/ipc/producer_seats.h"
 #include "sluice/sync/domain.h"
 #include "sluice/sync/lock_report.h"
 #include "sluice/sync/participant.h"
@@ -95,6 +96,10 @@ void inspect_shared(Inspection& inspection);
 void inspect_arena(Inspection& inspection);
 void inspect_boost(Inspection& inspection);
 void inspect_queue(Inspection& inspection);
+void inspect_items(Inspection& inspection);
+
+/// Of a private copy: who has come to a queue to push.
+void describe_producers(Inspection& inspection, const ProducerSeats& seats);
 
 }  // namespace sluice::internal
 

@@ -21,7 +21,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <ios>
 #include <mutex>
+#include <optional>
 #include <ostream>
 #include <shared_mutex>
 #include <span>
@@ -36,8 +39,12 @@
 #include "sluice/ipc/arena.h"
 #include "sluice/ipc/array.h"
 #include "sluice/ipc/connection.h"
+#include "sluice/ipc/deque.h"
+#include "sluice/ipc/joinable_queue.h"
+#include "sluice/ipc/lifo_queue.h"
 #include "sluice/ipc/mapped_file.h"
 #include "sluice/ipc/pipe.h"
+#include "sluice/ipc/priority_queue.h"
 #include "sluice/ipc/queue.h"
 #include "sluice/ipc/queue_options.h"
 #include "sluice/ipc/sealed_memory.h"
@@ -372,6 +379,88 @@ void use_queue(const std::string& name) {
   EXPECT_EQ(queue.pop(), "1");
 }
 
+/// Of a queue's items (ipc/item_layout.h): the registry of its lock.
+constexpr std::size_t kItemsRegistry = kObjectOffset + 1152 + 256 + 8;
+
+/// As if this registry's processes had used it.
+void take_over_items(const std::string& name) {
+  std::fstream file(Domain::current().path() + "/obj-" + name,
+                    std::ios::binary | std::ios::in | std::ios::out);
+  const auto registry = static_cast<std::uint32_t>(Domain::current().incarnation());
+  file.seekp(kItemsRegistry);
+  file.write(reinterpret_cast<const char*>(&registry), sizeof registry);
+}
+
+const SegmentOptions kUntilRemoved = {.lifetime = Lifetime::until_removed};
+
+void make_lifo(const std::string& name) {
+  auto queue = LifoQueue<std::string>::create(name, {5, 640}, {.segment = kUntilRemoved});
+  for (const std::size_t n : {3, 100, 24}) EXPECT_EQ(queue.push(std::string(n, 'l')), Status::ok);
+}
+
+void use_lifo(const std::string& name) {
+  take_over_items(name);
+  auto queue = LifoQueue<std::string>::open(name);
+  EXPECT_EQ(std::tuple(queue.capacity(), queue.capacity_bytes()), std::tuple(5U, 640U));
+  for (const std::size_t n : {24, 100, 3}) EXPECT_EQ(queue.pop(), std::string(n, 'l'));
+  EXPECT_EQ(queue.bytes(), 0U);
+}
+
+void make_priority(const std::string& name) {
+  auto queue = PriorityQueue<int>::create(name, 5, {.segment = kUntilRemoved});
+  for (const int item : {4, 2, 5, 1, 3}) EXPECT_EQ(queue.push(item), Status::ok);
+}
+
+void use_priority(const std::string& name) {
+  take_over_items(name);
+  auto queue = PriorityQueue<int>::open(name);
+  EXPECT_EQ(queue.try_push(6), Status::full);
+  for (const int item : {1, 2, 3, 4, 5}) EXPECT_EQ(queue.pop(), item);
+}
+
+void make_deque(const std::string& name) {
+  auto row = Deque<int>::create(name, 5, {.segment = kUntilRemoved});
+  EXPECT_EQ(row.push_back(2), Status::ok);
+  EXPECT_EQ(row.push_front(1), Status::ok);
+  EXPECT_EQ(row.push_back(3), Status::ok);
+  row.close();
+}
+
+void use_deque(const std::string& name) {
+  take_over_items(name);
+  auto row = Deque<int>::open(name);
+  EXPECT_EQ(row.push_back(9), Status::closed);
+  EXPECT_EQ(row.pop_back(), 3);
+  EXPECT_EQ(row.pop_front(), 1);
+  EXPECT_EQ(row.pop_front(), 2);
+  EXPECT_EQ(row.pop_front(), std::nullopt);
+}
+
+using Texts = JoinableQueue<std::string>;
+
+void make_tasks(const std::string& name) {
+  auto tasks = Texts::create(name, {5, 640}, {.segment = kUntilRemoved, .max_attempts = 2});
+  for (const std::string text : {"poison", "once more", "new"}) {
+    EXPECT_EQ(tasks.push(text), Status::ok);
+  }
+  for (int attempt = 0; attempt < 3; ++attempt) tasks.pop()->fail();
+}
+
+void use_tasks(const std::string& name) {
+  take_over_items(name);
+  auto tasks = Texts::open(name);
+  EXPECT_EQ(tasks.unfinished(), 2U);
+  for (const std::uint32_t attempt : {2U, 1U}) {
+    auto task = tasks.pop();
+    EXPECT_EQ(**task, attempt == 2 ? "once more" : "new");
+    EXPECT_EQ(task->attempt(), attempt);
+    task->done();
+  }
+  const auto letters = tasks.dead_letters();
+  ASSERT_EQ(letters.size(), 1U);
+  EXPECT_EQ(std::tuple(letters[0].item, letters[0].attempts), std::tuple("poison", 2U));
+}
+
 std::vector<Kind> kinds() {
   return {
       {"sealed_v1",
@@ -380,6 +469,26 @@ std::vector<Kind> kinds() {
        [](const std::string& path) { open_sealed(path); },
        {},
        true},
+      {"lifo_queue_v1",
+       make_lifo,
+       use_lifo,
+       [](const std::string& name) { LifoQueue<std::string>::open(name); },
+       {{kItemsRegistry, 4}}},
+      {"priority_queue_v1",
+       make_priority,
+       use_priority,
+       [](const std::string& name) { PriorityQueue<int>::open(name); },
+       {{kItemsRegistry, 4}}},
+      {"deque_v1",
+       make_deque,
+       use_deque,
+       [](const std::string& name) { Deque<int>::open(name); },
+       {{kItemsRegistry, 4}}},
+      {"joinable_queue_v1",
+       make_tasks,
+       use_tasks,
+       [](const std::string& name) { Texts::open(name); },
+       {{kItemsRegistry, 4}}},
       {"arena_v1", make_arena, use_arena, [](const std::string& name) { Arena::open(name); }, {}},
       {"array_v1",
        make_array,

@@ -28,8 +28,12 @@
 
 #include "sluice/ipc/arena.h"
 #include "sluice/ipc/boost_layout.h"
+#include "sluice/ipc/deque.h"
+#include "sluice/ipc/joinable_queue.h"
+#include "sluice/ipc/lifo_queue.h"
 #include "sluice/ipc/pipe.h"
 #include "sluice/ipc/pipe_layout.h"
+#include "sluice/ipc/priority_queue.h"
 #include "sluice/ipc/queue.h"
 #include "sluice/ipc/queue_options.h"
 #include "sluice/ipc/segment.h"
@@ -231,6 +235,62 @@ TEST_F(InspectTest, AHealthyQueue) {
   object = describe("jobs");
   EXPECT_EQ(counter(object, "items"), 0U);
   EXPECT_EQ(counter(object, "closed"), 1U);
+}
+
+TEST_F(InspectTest, AQueueWhoseTasksAreLeased) {
+  auto tasks = JoinableQueue<int>::create("tasks", 9, {.max_attempts = 1});
+  for (int i = 0; i < 6; ++i) ASSERT_EQ(tasks.push(i), Status::ok);
+  tasks.pop()->fail();
+  const auto mine = tasks.pop();
+  Process victim("victim", [] {
+    auto queue = JoinableQueue<int>::open("tasks");
+    const auto two = queue.pop();
+    const auto three = queue.pop();
+    raise(SIGKILL);
+  });
+  victim.join();
+  const ObjectInfo object = describe("tasks");
+  EXPECT_THAT(object.faults, IsEmpty());
+  EXPECT_EQ(counter(object, "items"), 2U);
+  EXPECT_EQ(counter(object, "leased"), 3U);
+  EXPECT_EQ(counter(object, "dead letters"), 1U);
+  EXPECT_EQ(counter(object, "bytes"), 6U * 64);
+  EXPECT_EQ(counter(object, "most items"), 9U);
+  EXPECT_EQ(counter(object, "most attempts"), 1U);
+  EXPECT_EQ(counter(object, "closed"), 0U);
+  ASSERT_THAT(object.owners, SizeIs(3));
+  EXPECT_EQ(object.owners[0].role, "lock");
+  EXPECT_EQ(object.owners[1].role, "consumer");
+  EXPECT_EQ(object.owners[1].state, "holds 1");
+  EXPECT_EQ(object.owners[1].pid, getpid());
+  EXPECT_EQ(object.owners[2].state, "holds 2");
+  EXPECT_EQ(object.owners[2].liveness, Liveness::dead);
+}
+
+TEST_F(InspectTest, OtherQueuesHaveTheSameParts) {
+  auto lifo = LifoQueue<int>::create("lifo", 2, {.ends_with_producers = true});
+  auto ranked = PriorityQueue<int>::create("ranked", 2);
+  auto row = Deque<int>::create("row", 2);
+  ASSERT_EQ(lifo.push(1), Status::ok);
+  ASSERT_EQ(ranked.push(1), Status::ok);
+  ASSERT_EQ(row.push_back(1), Status::ok);
+  row.close();
+  for (const std::string name : {"lifo", "ranked", "row"}) {
+    const ObjectInfo object = describe(name);
+    EXPECT_THAT(object.faults, IsEmpty()) << name;
+    EXPECT_EQ(counter(object, "items"), 1U) << name;
+    EXPECT_EQ(counter(object, "closed"), name == "row" ? 1U : 0U);
+    EXPECT_THAT(object.owners, SizeIs(name == "lifo" ? 2 : 1)) << "its producer has a seat";
+  }
+}
+
+TEST_F(InspectTest, ACorruptQueueOfItemsIsShownAsCorrupt) {
+  auto row = Deque<int>::create("torn", 3);
+  constexpr std::size_t kControlAt = kObjectOffset + 1152;
+  overwrite("torn", kControlAt + 128, 7);  // its state
+  EXPECT_THAT(describe("torn").faults, ElementsAre(HasSubstr("state 7")));
+  overwrite("torn", kControlAt, 12345);  // its units
+  EXPECT_THAT(describe("torn").faults, ElementsAre(HasSubstr("12345 units")));
 }
 
 TEST_F(InspectTest, TheProducersOfAQueue) {
