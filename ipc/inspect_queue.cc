@@ -61,8 +61,7 @@ std::string fault_of(const QueueWords& words, std::uint64_t room) {
   const RecordMark tail = RecordMark::unpack(get(control.push.tail));
   const auto used = bytes_between(head, tail, storage);
   if (!used || *used > get(control.max_bytes) ||
-      records_between(head, tail) > get(control.max_items) ||
-      *used < 8 * std::uint64_t{records_between(head, tail)}) {
+      records_between(head, tail) > get(control.max_items)) {
     return "impossible positions: " + std::to_string(records_between(head, tail)) + " items from " +
            std::to_string(head.offset) + " to " + std::to_string(tail.offset) + " in a window of " +
            std::to_string(tail.window);

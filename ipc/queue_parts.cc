@@ -2,8 +2,11 @@
 
 #include "sluice/ipc/queue_parts.h"
 
+#include <time.h>
+
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <ostream>
 #include <stdexcept>
 #include <utility>
@@ -125,6 +128,17 @@ QueueParts::~QueueParts() {
   if (tag == participant::kNobody || tag != participant::self_if_attached()) return;
   header_->seats.leave(tag, seat);
   records_.pushed().notify_all();
+}
+
+Deadline QueueParts::soon() noexcept {
+  // Each try_ form asks, so the clock is one that is not read but remembered, and behind by up to a
+  // tick, which is 10 ms at most.
+  constexpr std::chrono::milliseconds kLeast{10};
+  constexpr std::chrono::milliseconds kMostBehind{10};
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return Deadline::TimePoint(std::chrono::seconds(now.tv_sec) +
+                             std::chrono::nanoseconds(now.tv_nsec) + kLeast + kMostBehind);
 }
 
 Status QueueParts::sit_down() {

@@ -15,7 +15,6 @@
 #define SLUICE_IPC_QUEUE_PARTS_H_
 
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <iosfwd>
@@ -140,13 +139,13 @@ class QueueParts {
   [[nodiscard]] int descriptor();
 
  private:
-  /// How long a call that must not wait for room still waits for a lock that another holds, which
-  /// is held for as long as it takes to copy an item.
-  static constexpr std::chrono::milliseconds kLockPatience{10};
-
-  static Deadline for_lock(Waits waits, Deadline deadline) {
-    return waits == Waits::yes && !deadline.is_now() ? deadline : Deadline(kLockPatience);
+  static Deadline for_lock(Waits waits, Deadline deadline) noexcept {
+    return waits == Waits::yes && !deadline.is_now() ? deadline : soon();
   }
+
+  /// How long a call that must not wait for room still waits for a lock that another holds, which
+  /// is held for as long as it takes to copy an item: 10 to 20 ms.
+  static Deadline soon() noexcept;
 
   /// What a status of the record queue is called by the queue.
   static Status explained(Status status, Waits waits) {

@@ -18,6 +18,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 
 #include "sluice/ipc/record_layout.h"
 #include "sluice/sync/deadline.h"
@@ -30,11 +31,21 @@ namespace sluice::internal {
 template <class Lock>
 class Held {
  public:
-  Held(Lock& lock, Deadline deadline) : lock_(lock), status_(lock.acquire(deadline)) {}
+  Held(Lock& lock, Deadline deadline)
+      : lock_(lock),
+        status_(lock.acquire(deadline)),
+        taken_(status_ == Status::ok || status_ == Status::owner_died) {}
   Held(const Held&) = delete;
   Held& operator=(const Held&) = delete;
   ~Held() {
-    if (lock_.is_owned()) lock_.unlock();
+    if (!taken_) return;
+    try {
+      lock_.unlock();
+    } catch (const std::exception&) {
+      // Overwritten by somebody without rules: not this thread's any more, and it must not believe
+      // so for longer than the memory is mapped.
+      return;
+    }
   }
   [[nodiscard]] Status status() const { return status_; }
   /// An owner had died; `outcome` of putting things in order.
@@ -46,6 +57,7 @@ class Held {
  private:
   Lock& lock_;
   Status status_;
+  bool taken_;
 };
 
 /// At the end of a call, after the unlock: wakes those who wait for what it has done: one for one,

@@ -87,8 +87,11 @@ constexpr std::optional<std::uint64_t> bytes_between(const RecordMark& head, con
   if (tail.window > storage || tail.offset >= tail.window || head.offset >= tail.window) {
     return std::nullopt;
   }
-  return tail.offset > head.offset ? tail.offset - head.offset
-                                   : tail.window - head.offset + tail.offset;
+  const std::uint64_t bytes = tail.offset > head.offset ? tail.offset - head.offset
+                                                        : tail.window - head.offset + tail.offset;
+  // Each takes 8 at least: so there are never more to go through than find room.
+  if (records_between(head, tail) > bytes / 8) return std::nullopt;
+  return bytes;
 }
 
 /// Those that ship can be waited for by ipc/wait_any.h.

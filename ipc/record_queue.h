@@ -135,7 +135,8 @@ class BasicRecordQueue {
       if (status != Status::ok) {
         if (done != 0) return Status::ok;
         if (status == Status::empty && growth_ != nullptr) begin_anew(head);
-        return status == Status::empty && seen == QueueState::closed ? Status::closed : status;
+        // Bytes that are no state are as closed: who waits is not to look again for ever.
+        return status == Status::empty && seen != QueueState::open ? Status::closed : status;
       }
       ++done;
     }

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Uses a queue while a peer without rules writes into its memory. Whatever it writes, the calls end
+// with a Status or an Error; they don't crash, don't hang, allocate no more than an item of the
+// queue's limit may have, and don't touch memory outside of the mapping: guarded_mmap.cc puts
+// unmapped pages on both sides of it. And as long as nobody has written, what is popped is what was
+// pushed, in order and once.
+//
+//   ./bazelw test //fuzz:queue_corpus_test                   # the corpus, with any compiler
+//   ./bazelw run --config=fuzz //fuzz:queue_fuzz -- -max_len=1024 $PWD/fuzz/corpus/queue
+//
+// The format of an input is in queue_input.h; queue_seeds.cc makes the corpus.
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <optional>
+#include <span>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sluice/fuzz/corpus.h"
+#include "sluice/fuzz/queue_input.h"
+#include "sluice/ipc/queue.h"
+#include "sluice/ipc/queue_options.h"
+#include "sluice/ipc/stamp.h"
+#include "sluice/sync/deadline.h"
+#include "sluice/sync/error.h"
+#include "sluice/sync/status.h"
+#include "sluice/sync/unique_fd.h"
+
+namespace sluice::fuzz {
+
+const char* const kCorpus = "fuzz/corpus/queue";
+
+namespace {
+
+constexpr std::size_t kMostSteps = 64;
+constexpr std::size_t kMostItems = 8;
+constexpr std::size_t kMostBytes = 1024;       // of the queue that does not grow
+constexpr std::size_t kMostGrown = 256 << 10;  // of the one that does
+
+struct Action {
+  QueueStep step;
+  std::uint16_t where;
+  std::uint8_t what;
+  std::uint64_t value;
+};
+
+std::vector<Action> actions_of(std::span<const std::uint8_t> data) {
+  std::vector<Action> actions;
+  for (; data.size() >= kQueueStepSize && actions.size() < kMostSteps;
+       data = data.subspan(kQueueStepSize)) {
+    Action action = {static_cast<QueueStep>(data[0] % kQueueSteps), 0, data[3], 0};
+    std::memcpy(&action.where, &data[1], sizeof action.where);
+    std::memcpy(&action.value, &data[4], sizeof action.value);
+    actions.push_back(action);
+  }
+  return actions;
+}
+
+void expect(bool truth) {
+  if (!truth) std::abort();
+}
+
+/// What a hostile peer has: the same memory, without any rules.
+class Peer {
+ public:
+  explicit Peer(const UniqueFd& fd) {
+    struct stat s = {};
+    expect(fstat(fd.get(), &s) == 0);
+    size_ = static_cast<std::size_t>(s.st_size);
+    void* const address = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+    if (address == MAP_FAILED) throw std::runtime_error("no memory of a queue");
+    memory_ = static_cast<std::byte*>(address);
+  }
+  ~Peer() { munmap(memory_, size_); }
+  Peer(const Peer&) = delete;
+  Peer& operator=(const Peer&) = delete;
+
+  [[nodiscard]] bool has_written() const { return has_written_; }
+  void write(const Action& action) {
+    const std::size_t at = kObjectOffset + action.where % (size_ - kObjectOffset);
+    std::memcpy(memory_ + at, &action.value,
+                std::min<std::size_t>(action.what % 8 + 1, size_ - at));
+    has_written_ = true;
+  }
+  void write_later(const Action& action) { later_ = action; }
+  /// Called where somebody else may come between.
+  void between() {
+    if (later_) write(*later_);
+    later_.reset();
+  }
+
+ private:
+  std::byte* memory_ = nullptr;
+  std::size_t size_ = 0;
+  bool has_written_ = false;
+  std::optional<Action> later_;
+};
+
+Peer* g_peer = nullptr;
+
+/// A text whose encoding lets the peer come between.
+struct Item {
+  std::string text;
+};
+
+}  // namespace
+}  // namespace sluice::fuzz
+
+template <>
+struct sluice::Codec<sluice::fuzz::Item> {
+  static void encode(Encoder& out, const fuzz::Item& item) {
+    fuzz::g_peer->between();
+    out.value(item.text);
+  }
+  static bool decode(Decoder& in, fuzz::Item& item) {
+    fuzz::g_peer->between();
+    return in.value(item.text);
+  }
+  static std::size_t size(const fuzz::Item& item) { return encoded_size(item.text); }
+};
+
+namespace sluice::fuzz {
+namespace {
+
+class Run {
+ public:
+  explicit Run(std::uint8_t which)
+      : grows_((which & 1) != 0),
+        ends_with_producers_((which & 8) != 0),
+        policy_(static_cast<Overflow>(which >> 1 & 3)),
+        queue_(std::in_place,
+               grows_ ? Capacity::unlimited(kMostGrown) : Capacity(kMostItems, kMostBytes),
+               QueueOptions{.overflow = policy_, .ends_with_producers = ends_with_producers_}),
+        peer_(queue_->fd()) {
+    g_peer = &peer_;
+  }
+
+  void perform(const Action& action) {
+    try {
+      act(action);
+    } catch (const Error&) {
+      return;  // what it says of the bytes
+    } catch (const std::logic_error&) {
+      // What a scribbled lock says, and a callback that finds its room too small.
+      expect(peer_.has_written());
+    }
+  }
+
+ private:
+  void act(const Action& action) {
+    const Deadline soon = std::chrono::microseconds(action.what % 4);
+    switch (action.step) {
+      case QueueStep::scribble:
+        return peer_.write(action);
+      case QueueStep::interrupt:
+        return peer_.write_later(action);
+      case QueueStep::push: {
+        const Item item = {std::string(action.value % 600, next_letter())};
+        const Status status =
+            action.what % 2 == 0 ? queue_->try_push(item) : queue_->push(item, soon);
+        if (status == Status::ok) pushed(item.text);
+        return;
+      }
+      case QueueStep::push_each: {
+        const std::vector<Item> items(action.what % 8,
+                                      {std::string(action.value % 40, next_letter())});
+        const QueueBatch batch = queue_->push_each(items, soon);
+        expect(batch.count <= items.size());
+        for (std::size_t i = 0; i < batch.count; ++i) pushed(items[i].text);
+        return;
+      }
+      case QueueStep::pop: {
+        Item item;
+        const Status status =
+            action.what % 2 == 0 ? queue_->try_pop(item) : queue_->pop(item, soon);
+        if (status == Status::ok) popped(item.text);
+        return;
+      }
+      case QueueStep::pop_each: {
+        std::vector<Item> items;
+        const QueueBatch batch = queue_->pop_each(items, action.what % 8 + 1, soon);
+        expect(batch.count == items.size() && batch.count <= action.what % 8 + 1U);
+        for (const Item& item : items) popped(item.text);
+        return;
+      }
+      case QueueStep::skip:
+        if (queue_->skip() == Status::ok) popped(std::nullopt);
+        return;
+      case QueueStep::ask:
+        return ask();
+      case QueueStep::close:
+        queue_->close(action.what % 2 == 0 ? Remaining::delivered : Remaining::dropped);
+        if (action.what % 2 != 0) waiting_.clear();
+        return;
+      case QueueStep::reattach:
+        return reattach();
+    }
+  }
+
+  void ask() {
+    std::ostringstream out;
+    out << *queue_ << queue_->refusal({"x"});
+    expect(queue_->size() <= queue_->capacity());
+    expect(queue_->bytes() <= queue_->capacity_bytes());
+    static_cast<void>(queue_->full());
+    static_cast<void>(queue_->is_closed());
+    static_cast<void>(queue_->status());
+    if (is_believed()) expect(queue_->size() == waiting_.size());
+  }
+
+  void reattach() {
+    // First the new one: with the last producer the stream ends.
+    auto next = Queue<Item>::from_fd(queue_->fd());
+    queue_.emplace(std::move(next));
+  }
+
+  char next_letter() { return static_cast<char>('a' + ++serial_ % 26); }
+
+  /// Nobody has written, and nothing is dropped behind the model's back.
+  [[nodiscard]] bool is_believed() const {
+    return !peer_.has_written() && (policy_ == Overflow::block || policy_ == Overflow::fail);
+  }
+  void pushed(const std::string& text) { waiting_.push_back(text); }
+  void popped(const std::optional<std::string>& text) {
+    if (text) expect(text->size() <= kMostGrown);
+    if (!is_believed()) return;
+    expect(!waiting_.empty());
+    expect(!text || *text == waiting_.front());
+    waiting_.pop_front();
+  }
+
+  bool grows_;
+  bool ends_with_producers_;
+  Overflow policy_;
+  std::optional<Queue<Item>> queue_;
+  Peer peer_;
+  std::deque<std::string> waiting_;
+  int serial_ = 0;
+};
+
+}  // namespace
+}  // namespace sluice::fuzz
+
+// libFuzzer's names and signatures.
+// NOLINTNEXTLINE(readability-identifier-naming)
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace sluice::fuzz;
+  if (size < kQueueHeader) return 0;
+  Run run(data[0]);
+  for (const Action& action : actions_of(std::span(data, size).subspan(kQueueHeader))) {
+    run.perform(action);
+  }
+  return 0;
+}
