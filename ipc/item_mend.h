@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// mend_items: makes all that an item store derives from its items anew, after an owner of its lock
+// ItemMend: makes all that an item store derives from its items anew, after an owner of its lock
 // has died, or to drop what is queued. Internal.
 //
-//   if (lock.acquire() == Status::owner_died && mend_items(control, units) == Status::ok) ...
+//   if (lock.acquire() == Status::owner_died) status = ItemMend<Env>(control, units, false).run();
 //
 // Errors: corrupt: items share units, or lead nowhere. std::bad_alloc passes through; both leave
 // the lock marked. Threads and processes: whoever has the lock.

@@ -14,8 +14,9 @@
 #include <stdexcept>
 #include <utility>
 
-#include "sluice/ipc/codec_stream.h"
+#include "sluice/ipc/message_parts.h"
 #include "sluice/ipc/pipe_layout.h"
+#include "sluice/ipc/pipe_use.h"
 #include "sluice/ipc/segment.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/file_hold.h"
@@ -30,12 +31,6 @@ constexpr off_t kOfferByte = Segment::kInUseByte + 16;
 
 /// How often an end word may change under our eyes before we stop looking.
 constexpr int kMostAttempts = 64;
-
-/// Reserved for a message that arrives in parts: addresses, which cost memory as the parts come.
-constexpr std::size_t kReservedAtOnce = std::size_t{1} << 30;
-
-/// Scratch memory beyond this is given back.
-constexpr std::size_t kScratchKept = std::size_t{1} << 20;
 
 std::size_t rings_offset(bool duplex) { return duplex ? kConnectionRingOffset : kPipeRingOffset; }
 
@@ -123,11 +118,6 @@ class PipeChannel {
   [[nodiscard]] std::size_t capacity() const { return capacity_; }
   [[nodiscard]] std::size_t max_in_place() const { return max_in_place_; }
   [[nodiscard]] std::size_t max_message() const { return max_message_; }
-  /// What a part of a long message holds: several are under way at a time, so that sender and
-  /// receiver work at the same time.
-  [[nodiscard]] std::size_t part_size() const {
-    return std::min(max_in_place_, std::max<std::size_t>(capacity_ / 8 - 8, 48));
-  }
 
   /// The direction in which `side` receives, or that in which it sends: a ring, or none.
   [[nodiscard]] std::span<std::byte> ring(PipeSide side, Way way) const {
@@ -349,7 +339,7 @@ Status PipeEnd::take_rings() {
     return Status::corrupt;
   }
   // What a parent had begun to receive is not this process's.
-  forget_parts();
+  in_.parts.forget();
   return Status::ok;
 }
 
@@ -377,8 +367,8 @@ Status PipeEnd::status() noexcept {
   if (closed()) return Status::closed;
   const Status peer = peer_status();
   const auto ring = channel_->ring(side_, Way::in);
-  if (peer == Status::ok || ring.empty() || has_whole_message())
-    return has_whole_message() ? Status::ok : peer;
+  if (peer == Status::ok || ring.empty() || in_.parts.whole())
+    return in_.parts.whole() ? Status::ok : peer;
   try {
     // A reader of its own, which takes nothing: this end may not have been used yet.
     return ByteRing::Consumer(ring).try_peek() ? Status::ok : peer;
@@ -588,25 +578,12 @@ Status PipeEnd::send_parts(std::uint32_t type, std::span<const std::byte> payloa
                            Deadline deadline) {
   if (const Status s = use(); s != Status::ok) return s;
   if (payload.size() > max_message()) return refuse(payload.size());
-  const std::size_t most = channel_->part_size();
-  std::size_t header = kFirstPartHeader;
-  while (header != 0 || !payload.empty()) {
-    const std::size_t size = std::min(payload.size(), most - header);
-    std::span<std::byte> room;
-    const Status status = claim_room(header + size, room, deadline);
-    // What was sent so far is not a message, and the receiver drops it when the next one begins.
-    if (status != Status::ok) return status;
-    if (header != 0) {
-      Encoder out(room);
-      out.number(std::uint64_t{payload.size()});
-      out.number(std::uint64_t{type});
-    }
-    std::copy_n(payload.begin(), size, room.subspan(header).begin());
-    commit_record(header != 0 ? kFirstPart : kNextPart, header + size);
-    payload = payload.subspan(size);
-    header = 0;
-  }
-  return Status::ok;
+  return send_in_parts(
+      type, payload, part_size(channel_->capacity(), max_in_place()),
+      [&](std::size_t size, std::span<std::byte>& room) {
+        return claim_room(size, room, deadline);
+      },
+      [&](std::uint32_t part, std::size_t size) { commit_record(part, size); });
 }
 
 std::vector<std::byte>& PipeEnd::scratch() {
@@ -618,15 +595,9 @@ std::vector<std::byte>& PipeEnd::scratch() {
 // -------------------------------------------------------------------------------------------------
 // Receiving
 
-void PipeEnd::forget_parts() noexcept {
-  in_.total = 0;
-  in_.parts.clear();
-  if (in_.parts.capacity() > kScratchKept) in_.parts = {};
-}
-
 /// The next message that is there: a record, or the last of its parts.
 Status PipeEnd::next(Message& message, std::size_t most) {
-  if (in_.total != 0) [[unlikely]]
+  if (in_.parts.begun()) [[unlikely]]
     return next_in_parts(message, most);
   const auto record = in_.ring->try_peek();
   if (!record) return in_.ring->status();
@@ -644,69 +615,40 @@ Status PipeEnd::found_record(const ByteRing::Record& record, Message& message, s
 
 Status PipeEnd::next_in_parts(Message& message, std::size_t most) {
   // Not for ever: a hostile peer may send rests of messages that nobody began.
-  for (std::size_t n = 0; !has_whole_message() && n <= capacity() / 8; ++n) {
+  for (std::size_t n = 0; !in_.parts.whole() && n <= capacity() / 8; ++n) {
     const auto record = in_.ring->try_peek();
     if (!record) return in_.ring->status();
     if (!is_part(record->type)) {
-      forget_parts();  // of a message whose sender gave up or died
+      in_.parts.forget();  // of a message whose sender gave up or died
       return found_record(*record, message, most);
     }
     if (const Status s = absorb(*record, most); s != Status::ok) return s;
   }
-  if (!has_whole_message()) return Status::empty;
+  if (!in_.parts.whole()) return Status::empty;
   in_.in_ring = false;
-  message = {in_.parts, in_.type};
-  in_.announced = in_.parts.size();
+  message = {in_.parts.bytes(), in_.parts.type()};
+  in_.announced = message.payload.size();
   return in_.announced <= most ? Status::ok : Status::too_large;
 }
 
 /// Takes a part out of the ring, unless it belongs to a message longer than `most`.
 Status PipeEnd::absorb(const ByteRing::Record& record, std::size_t most) {
-  std::span<const std::byte> data = record.payload;
-  if (record.type == kFirstPart) {
-    if (const Status s = begin_parts(record.payload, most, data); s != Status::ok) return s;
-  } else if (in_.total == 0) {
-    release_record();  // the rest of a message whose beginning nobody has
-    return Status::ok;
-  } else if (in_.total > most) {
-    in_.announced = in_.total;
-    return Status::too_large;
-  }
-  if (data.empty() || data.size() > in_.total - in_.parts.size()) return Status::corrupt;
-  in_.parts.insert(in_.parts.end(), data.begin(), data.end());
-  release_record();
-  return Status::ok;
-}
-
-Status PipeEnd::begin_parts(std::span<const std::byte> payload, std::size_t most,
-                            std::span<const std::byte>& data) {
-  Decoder in(payload);
-  std::uint64_t total = 0;
-  std::uint64_t type = 0;
-  if (!in.number(total) || !in.number(type)) return Status::corrupt;
-  if (total > max_message() || total <= in.left().size()) return Status::corrupt;
-  forget_parts();  // of another message, whose sender gave up or died
-  if (total > most) {
-    in_.announced = total;
-    return Status::too_large;
-  }
-  in_.parts.reserve(std::min<std::size_t>(total, kReservedAtOnce));
-  in_.total = total;
-  in_.type = static_cast<std::uint32_t>(type);
-  data = in.left();
-  return Status::ok;
+  const Status status =
+      in_.parts.take(record.type, record.payload, {max_message(), most}, in_.announced);
+  if (status == Status::ok) release_record();
+  return status;
 }
 
 /// Whether there is something to receive, without taking it: ok or empty, or corrupt.
 Status PipeEnd::look() {
-  for (std::size_t n = 0; !has_whole_message() && n <= capacity() / 8; ++n) {
+  for (std::size_t n = 0; !in_.parts.whole() && n <= capacity() / 8; ++n) {
     const auto record = in_.ring->try_peek();
     if (!record) return in_.ring->status();
     if (record->type != kNextPart) return Status::ok;
     // The rest of a message: of this process's own, or of one that nobody can have any more.
     if (const Status s = absorb(*record, SIZE_MAX); s != Status::ok) return s;
   }
-  return has_whole_message() ? Status::ok : Status::empty;
+  return in_.parts.whole() ? Status::ok : Status::empty;
 }
 
 template <class Find>
@@ -830,8 +772,8 @@ Status PipeEnd::skip_message() {
   if (status != Status::ok && status != Status::too_large && status != Status::corrupt) {
     return status;
   }
-  if (in_.total != 0) {
-    forget_parts();  // what is left of them in the ring then belongs to nobody
+  if (in_.parts.begun()) {
+    in_.parts.forget();  // what is left of them in the ring then belongs to nobody
   } else if (in_.ring->try_peek()) {
     release_record();
   } else {
@@ -844,7 +786,7 @@ void PipeEnd::copy_out(const Message& message, std::vector<std::byte>& bytes) {
   if (in_.in_ring) {
     bytes.assign(message.payload.begin(), message.payload.end());
   } else {
-    bytes.swap(in_.parts);
+    bytes.swap(in_.parts.bytes());
   }
 }
 

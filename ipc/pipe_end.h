@@ -3,13 +3,12 @@
 // PipeEnd: what the ends of pipes (ipc/pipe.h) and of connections (ipc/connection.h) have in
 // common: who owns an end, how it ends, and messages as records of a ring or as parts of several.
 // Internal; users meet its public members as those of Sender, Receiver and Connection, whose
-// headers say what happens when a process dies. (Some lines more than 300: what a message passes
-// through when nobody need wait is in line here.)
+// headers say what happens when a process dies. (What a message passes through when nobody need
+// wait is in line here.)
 
 #ifndef SLUICE_IPC_PIPE_END_H_
 #define SLUICE_IPC_PIPE_END_H_
 
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -22,7 +21,9 @@
 #include <string_view>
 #include <vector>
 
+#include "sluice/ipc/message_parts.h"
 #include "sluice/ipc/pipe_layout.h"
+#include "sluice/ipc/pipe_use.h"
 #include "sluice/ipc/ready_descriptor.h"
 #include "sluice/ipc/stamp.h"
 #include "sluice/ipc/wait_handle.h"
@@ -35,7 +36,6 @@
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
 #include "sluice/sync/wait_policy.h"
-#include "sluice/sync/word.h"
 
 namespace sluice {
 
@@ -66,36 +66,6 @@ namespace internal {
 void throw_unless_ended(Status status);
 
 class PipeChannel;
-
-/// A direction, as seen from an end.
-enum class Way : std::uint8_t { in = 0, out = 1 };
-
-/// What one process notes of its use of an end, in memory of its own. Threads that send and receive
-/// at the same time touch no line together but to read it.
-struct PipeUse {
-  struct alignas(kNoSharing) Flag {
-    std::atomic<bool> is_set = false;
-  };
-
-  /// Who has claimed the end through this channel object, and whether its handle was closed. Both
-  /// sequentially consistent where they meet: claim() writes one and reads the other, close() the
-  /// other way round, and one of the two must notice.
-  alignas(kNoSharing) std::atomic<Tag> owner = participant::kNobody;
-  std::atomic<bool> closed = false;
-  /// The peer's end word.
-  const Word<std::uint64_t>* peer = nullptr;
-  /// Whether a call is under way, by Way; PipeEnd::Call and close().
-  std::array<Flag, 2> in_call = {};
-
-  [[nodiscard]] std::atomic<bool>& in_call_of(Way way) noexcept {
-    return in_call[static_cast<std::size_t>(way)].is_set;
-  }
-  [[nodiscard]] bool calls_under_way() const noexcept {
-    // Acquire, both: pairs with the release in ~Call().
-    return in_call[0].is_set.load(std::memory_order_acquire) ||
-           in_call[1].is_set.load(std::memory_order_acquire);  // acquire: as said
-  }
-};
 
 /// Copies bytes: a few in line, many by a call of memcpy, which picks the instructions for the
 /// machine; what the compiler puts in line for a large size that it knows is slower.
@@ -252,7 +222,7 @@ class PipeEnd {
     if (in_.in_ring) [[likely]] {
       release_record();
     } else {
-      forget_parts();
+      in_.parts.forget();
     }
   }
   void copy_out(const Message& message, std::vector<std::byte>& bytes);
@@ -278,7 +248,7 @@ class PipeEnd {
   enum class Found : std::uint8_t { message, nothing, unclear };
   Found receive_at_once(std::uint32_t type, void* to, std::size_t size) noexcept {
     const Call call(*this, Way::in);
-    if (!is_mine() || in_.held || in_.total != 0) [[unlikely]]
+    if (!is_mine() || in_.held || in_.parts.begun()) [[unlikely]]
       return Found::unclear;
     const std::byte* const payload = in_.ring->try_peek_as(type, size);
     if (payload == nullptr) {
@@ -306,6 +276,9 @@ class PipeEnd {
   bool& held(Way way) { return way == Way::in ? in_.held : out_.held; }
 
  private:
+  /// For a message that arrives in parts: addresses, which cost memory as the parts come.
+  static constexpr std::size_t kReservedAtOnce = std::size_t{1} << 30;
+
   struct Outgoing {
     std::optional<ByteRing::Producer> ring;
     EventCount* data = nullptr;
@@ -318,10 +291,8 @@ class PipeEnd {
   struct Incoming {
     std::optional<ByteRing::Consumer> ring;
     EventCount* space = nullptr;
-    std::vector<std::byte> parts;  // of the message that is arriving
-    std::uint64_t total = 0;       // its length; 0 if none is
-    std::size_t announced = 0;     // the length of the message that was too_large
-    std::uint32_t type = 0;
+    MessageParts parts{kReservedAtOnce};
+    std::size_t announced = 0;  // the length of the message that was too_large
     std::uint32_t fruitless = 0;
     bool in_ring = false;  // the message found last is a record, rather than `parts`
     bool held = false;
@@ -358,10 +329,6 @@ class PipeEnd {
 
   void check_not_held(Way way) const;
   Status send_parts(std::uint32_t type, std::span<const std::byte> payload, Deadline deadline);
-  [[nodiscard]] bool has_whole_message() const {
-    return in_.total != 0 && in_.parts.size() == in_.total;
-  }
-  void forget_parts() noexcept;
   void release_record() noexcept {
     in_.ring->release();
     in_.space->notify_all();
@@ -384,7 +351,7 @@ class PipeEnd {
     return true;
   }
   Found find_at_once(Message& message, std::size_t most) noexcept {
-    if (!is_mine() || in_.held || in_.total != 0) [[unlikely]]
+    if (!is_mine() || in_.held || in_.parts.begun()) [[unlikely]]
       return Found::unclear;
     const std::byte* const payload = in_.ring->try_peek_at();
     if (payload == nullptr) {
@@ -421,8 +388,6 @@ class PipeEnd {
   /// For a call that found nothing.
   void rearm_descriptor();
   Status absorb(const ByteRing::Record& record, std::size_t most);
-  Status begin_parts(std::span<const std::byte> payload, std::size_t most,
-                     std::span<const std::byte>& data);
 
   template <class Find>
   Status await_message(Deadline deadline, Find find);

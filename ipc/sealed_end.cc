@@ -23,7 +23,7 @@
 #include <utility>
 #include <vector>
 
-#include "sluice/ipc/codec_stream.h"
+#include "sluice/ipc/message_parts.h"
 #include "sluice/ipc/pipe_layout.h"
 #include "sluice/ipc/sealed_memory.h"
 #include "sluice/ipc/stamp.h"
@@ -57,8 +57,6 @@ constexpr std::uint32_t kOneMore = 2;
 constexpr int kMostParts = 1024;
 /// Fruitless tries between two questions to the kernel.
 constexpr std::uint32_t kLooks = 1024;
-/// Scratch memory beyond this is given back.
-constexpr std::size_t kScratchKept = std::size_t{1} << 20;
 
 void check_options(const SealedOptions& options) {
   if (options.max_message != 0 && options.max_message <= kLargestMessage) return;
@@ -302,7 +300,7 @@ class SealedChannel {
   [[nodiscard]] Status status() const noexcept {
     if (closed()) return Status::closed;
     const Status peer = peer_status();
-    if (peer == Status::ok || whole()) return Status::ok;
+    if (peer == Status::ok || in_.parts.whole()) return Status::ok;
     try {
       // A reader of its own, which takes nothing: another thread may be receiving.
       return ByteRing::Consumer(theirs_->ring(), mine_.progress()).try_peek() ? Status::ok : peer;
@@ -401,7 +399,7 @@ class SealedChannel {
   void release() noexcept {
     if (in_.in_ring) [[likely]]
       return release_record();
-    forget_parts();
+    in_.parts.forget();
   }
 
   Status skip() {
@@ -410,8 +408,8 @@ class SealedChannel {
     if (status != Status::ok && status != Status::too_large && status != Status::corrupt) {
       return status;
     }
-    if (in_.total != 0) {
-      forget_parts();  // what is left of them in the ring then belongs to nobody
+    if (in_.parts.begun()) {
+      in_.parts.forget();  // what is left of them in the ring then belongs to nobody
     } else if (in_.ring->try_peek()) {
       release_record();
     } else {
@@ -422,7 +420,7 @@ class SealedChannel {
 
   /// The message's memory, for other memory.
   void copy_out(const Message& message, std::vector<std::byte>& bytes) {
-    std::vector<std::byte>& from = in_.in_ring ? in_.copy : in_.parts;
+    std::vector<std::byte>& from = in_.in_ring ? in_.copy : in_.parts.bytes();
     from.resize(message.payload.size());
     bytes.swap(from);
   }
@@ -478,11 +476,9 @@ class SealedChannel {
   };
   struct Incoming {
     std::optional<ByteRing::Consumer> ring;
-    std::vector<std::byte> copy;   // of the record that was found
-    std::vector<std::byte> parts;  // of the message that is arriving
-    std::uint64_t total = 0;       // its length; 0 if none is
-    std::size_t announced = 0;     // the length of the message that was too_large
-    std::uint32_t type = 0;
+    std::vector<std::byte> copy;  // of the record that was found
+    MessageParts parts{0};        // nothing for a length that was only announced
+    std::size_t announced = 0;    // the length of the message that was too_large
     std::uint32_t fruitless = 0;
     bool in_ring = false;  // the message found last is a record, rather than `parts`
     bool held = false;
@@ -590,35 +586,12 @@ class SealedChannel {
   Status send_parts(std::uint32_t type, std::span<const std::byte> payload, Deadline deadline) {
     if (const Status s = use(); s != Status::ok) return s;
     if (payload.size() > max_message_) return Status::too_large;
-    // Several are under way at a time, so that sender and receiver work at the same time.
-    const std::size_t most = std::min(max_in_place_, std::max<std::size_t>(capacity_ / 8 - 8, 48));
-    if (most <= kFirstPartHeader) return Status::too_large;
-    std::size_t header = kFirstPartHeader;
-    while (header != 0 || !payload.empty()) {
-      const std::size_t size = std::min(payload.size(), most - header);
-      std::span<std::byte> room;
-      const Status status = claim_room(header + size, room, deadline);
-      // What was sent so far is not a message, and the receiver drops it when the next one begins.
-      if (status != Status::ok) return status;
-      if (header != 0) {
-        Encoder out(room);
-        out.number(std::uint64_t{payload.size()});
-        out.number(std::uint64_t{type});
-      }
-      std::copy_n(payload.begin(), size, room.subspan(header).begin());
-      commit(header != 0 ? kFirstPart : kNextPart, header + size);
-      payload = payload.subspan(size);
-      header = 0;
-    }
-    return Status::ok;
-  }
-
-  [[nodiscard]] bool whole() const { return in_.total != 0 && in_.parts.size() == in_.total; }
-
-  void forget_parts() noexcept {
-    in_.total = 0;
-    in_.parts.clear();
-    if (in_.parts.capacity() > kScratchKept) in_.parts = {};
+    return send_in_parts(
+        type, payload, part_size(capacity_, max_in_place_),
+        [&](std::size_t size, std::span<std::byte>& room) {
+          return claim_room(size, room, deadline);
+        },
+        [&](std::uint32_t part, std::size_t size) { commit(part, size); });
   }
 
   void release_record() noexcept {
@@ -628,7 +601,7 @@ class SealedChannel {
 
   /// The next message, if it is there as a whole and of at most `most` bytes.
   Status next(Message& message, std::size_t most) {
-    for (int n = 0; !whole(); ++n) {
+    for (int n = 0; !in_.parts.whole(); ++n) {
       if (n == kMostParts) return Status::empty;
       const auto record = in_.ring->try_peek();
       if (!record) return in_.ring->status();
@@ -636,14 +609,14 @@ class SealedChannel {
       if (const Status s = absorb(*record, most); s != Status::ok) return s;
     }
     in_.in_ring = false;
-    message = {in_.parts, in_.type};
-    in_.announced = in_.parts.size();
+    message = {in_.parts.bytes(), in_.parts.type()};
+    in_.announced = message.payload.size();
     return in_.announced <= most ? Status::ok : Status::too_large;
   }
 
   /// Its header was read once. The payload is copied before anybody looks at it.
   Status found(const ByteRing::Record& record, Message& message, std::size_t most) {
-    forget_parts();  // of a message whose sender gave up
+    in_.parts.forget();  // of a message whose sender gave up
     in_.in_ring = true;
     in_.announced = record.payload.size();
     if (in_.announced > options_.max_message) return Status::corrupt;
@@ -655,44 +628,15 @@ class SealedChannel {
 
   /// Takes a part out of the ring, unless it belongs to a message longer than `most`.
   Status absorb(const ByteRing::Record& record, std::size_t most) {
-    std::span<const std::byte> data = record.payload;
-    if (record.type == kFirstPart) {
-      if (const Status s = begin_parts(record.payload, most, data); s != Status::ok) return s;
-    } else if (in_.total == 0) {
-      release_record();  // the rest of a message whose beginning was dropped
-      return Status::ok;
-    } else if (in_.total > most) {
-      in_.announced = in_.total;
-      return Status::too_large;
-    }
-    if (data.empty() || data.size() > in_.total - in_.parts.size()) return Status::corrupt;
-    // Memory for what has come, never for what was announced.
-    in_.parts.insert(in_.parts.end(), data.begin(), data.end());
-    release_record();
-    return Status::ok;
-  }
-
-  Status begin_parts(std::span<const std::byte> payload, std::size_t most,
-                     std::span<const std::byte>& data) {
-    Decoder in(payload);
-    std::uint64_t total = 0;
-    std::uint64_t type = 0;
-    if (!in.number(total) || !in.number(type)) return Status::corrupt;
-    if (total > options_.max_message || total <= in.left().size()) return Status::corrupt;
-    forget_parts();  // of another message, whose sender gave up
-    if (total > most) {
-      in_.announced = total;
-      return Status::too_large;
-    }
-    in_.total = total;
-    in_.type = static_cast<std::uint32_t>(type);
-    data = in.left();
-    return Status::ok;
+    const Status status =
+        in_.parts.take(record.type, record.payload, {options_.max_message, most}, in_.announced);
+    if (status == Status::ok) release_record();
+    return status;
   }
 
   /// Whether there is something to receive, without taking it: ok or empty, or corrupt.
   Status look() {
-    for (int n = 0; !whole(); ++n) {
+    for (int n = 0; !in_.parts.whole(); ++n) {
       if (n == kMostParts) return Status::empty;
       const auto record = in_.ring->try_peek();
       if (!record) return in_.ring->status();

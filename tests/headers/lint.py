@@ -5,6 +5,7 @@
   prefix     a quoted include starts with "sluice/", and a header of ours is never included in <>
   layer      an include points down (bazel/layers.bzl)
   guard      a header begins and ends with the include guard that its path gives
+  own        x.cc includes x.h beside it first, and so shows that x.h compiles alone
   order      a memory order has a comment that says why, on its line or in the three lines above
   uncompiled a header of a layer that //tests/headers:compile_test does not reach (with --compiled)
 
@@ -75,6 +76,19 @@ def check_guard(path, code):
         yield lines[0][0] if lines else 1, "guard", f"all of it belongs between guards of {guard}"
 
 
+def check_own(path, text, paths):
+    header = re.sub(r"\.cc$", ".h", path)
+    if header == path or header not in paths:
+        return
+    for number, line in enumerate(text.split("\n"), 1):
+        match = INCLUDE.match(line)
+        if match:
+            if match.groups() != ('"', "sluice/" + header):
+                yield number, "own", f'"sluice/{header}" comes first'
+            return
+    yield 1, "own", f'"sluice/{header}" is not included'
+
+
 def check_orders(code, comments):
     for i, line in enumerate(code):
         match = ORDER.search(line)
@@ -83,10 +97,11 @@ def check_orders(code, comments):
             yield i + 1, "order", f"{match.group()}: with whom does it pair, why does it suffice?"
 
 
-def check_file(path, text, may_use):
-    """All violations of one file, as (line, rule, message); path is relative to the root."""
+def check_file(path, text, may_use, paths=()):
+    """All violations of one file, as (line, rule, message); paths are relative to the root."""
     code, comments = split(text)
     yield from check_includes(path, text, code, may_use)
+    yield from check_own(path, text, paths)
     if path.endswith(".h"):
         yield from check_guard(path, code)
     yield from check_orders(code, comments)
@@ -128,7 +143,7 @@ def main(argv):
     may_use = read_table(root)
     paths = list(sources(root))
     found = [(path, *violation) for path in paths
-             for violation in check_file(path, (root / path).read_text(), may_use)]
+             for violation in check_file(path, (root / path).read_text(), may_use, paths)]
     if arguments.compiled:
         found += check_compiled(paths, arguments.compiled, may_use)
     for path, line, rule, message in found:

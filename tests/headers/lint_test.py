@@ -52,6 +52,17 @@ class PlantedViolations(unittest.TestCase):
         self.assertEqual(rules(up, "sync/a.cc"), [(1, "layer")])
         self.assertEqual(rules(up, "tests/ipc/a.cc"), [])
 
+    def test_source_that_does_not_begin_with_its_header(self):
+        def found(text, path="ipc/x.cc"):
+            return [(line, rule) for line, rule, _ in
+                    lint.check_file(path, text, MAY_USE, ["ipc/x.h", "ipc/x.cc", "ipc/main.cc"])]
+
+        own = '#include "sluice/ipc/x.h"\n'
+        self.assertEqual(found("\n" + own + "#include <atomic>\n"), [])
+        self.assertEqual(found("#include <atomic>\n" + own), [(1, "own")])
+        self.assertEqual(found("int x;\n"), [(1, "own")])
+        self.assertEqual(found("int x;\n", "ipc/main.cc"), [])
+
     def test_missing_guard(self):
         body = GOOD.split("\n", 3)[3].replace("#endif  // SLUICE_IPC_X_H_\n", "")
         self.assertEqual(rules(body), [(1, "guard")])

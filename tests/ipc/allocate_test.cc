@@ -33,6 +33,7 @@
 #include "sluice/sync/error.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/child_party.h"
 #include "sluice/tests/support/own_mounts.h"
 
@@ -64,6 +65,7 @@ using internal::CgroupRoom;
 using testing::AllOf;
 using testing::HasSubstr;
 using tests::ChildParty;
+using tests::error_of;
 
 constexpr SegmentKind kKind = {.name = "probe", .version = 3, .fingerprint = 0xabc};
 
@@ -71,18 +73,6 @@ void leave_zero(std::span<std::byte>) {}
 
 Segment create(std::string_view name, std::size_t bytes) {
   return Segment::create(name, kKind, bytes, Lifetime::while_used, leave_zero);
-}
-
-/// What `call` threw.
-template <class Call>
-Error error_of(Call call) {
-  try {
-    static_cast<void>(call());
-  } catch (const Error& e) {
-    return e;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(Status::ok, {});
 }
 
 // -------------------------------------------------------------------------------------------------

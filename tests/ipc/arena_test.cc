@@ -28,6 +28,7 @@
 #include "sluice/pool/process.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/status.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/child_party.h"
 #include "sluice/tests/support/own_mounts.h"
 
@@ -37,20 +38,11 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 using tests::ChildParty;
+using tests::error_of;
 using tests::Gate;
 
 const Arena::Classes kClasses = {{.chunk_bytes = 64, .count = 8},
                                  {.chunk_bytes = 65536, .count = 4}};
-
-template <class Fn>
-Error error_of(Fn fn) {
-  try {
-    static_cast<void>(fn());
-  } catch (const Error& e) {
-    return e;
-  }
-  throw std::logic_error("no Error was thrown");
-}
 
 // First of all, before this process has attached to its domain in the host's /dev/shm.
 TEST(ArenaOnASmallHost, HE5_AFullFileSystemIsAnErrorWhenItIsMadeAndNeverASignal) {

@@ -34,7 +34,9 @@
 #include "sluice/sync/owner_died.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/child_party.h"
+#include "sluice/tests/support/domain_files.h"
 #include "sluice/tests/support/own_domain.h"
 #include "sluice/tests/support/refused_call.h"
 
@@ -46,54 +48,21 @@ using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using tests::ChildParty;
+using tests::error_of;
 using tests::Gate;
 using tests::OwnDomain;
 
-/// What `call` threw.
-template <class Call>
-Error error_of(Call call) {
-  try {
-    static_cast<void>(call());
-  } catch (const Error& e) {
-    return e;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(Status::ok, {});
-}
-
-/// In a directory of its own, which goes with the test. The test's process stays without a domain,
-/// so that each of its children can choose one: another domain is what a reboot leaves of the
-/// first.
-class ArrayFile : public testing::Test {
+class ArrayFile : public tests::DomainFiles {
  protected:
-  ArrayFile() {
-    std::string made = testing::TempDir() + "array-XXXXXX";
-    if (mkdtemp(made.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    directory_ = made;
-  }
-  ~ArrayFile() override { std::filesystem::remove_all(directory_); }
-
-  [[nodiscard]] std::string path(const std::string& leaf = "levels") const {
-    return directory_ + "/" + leaf;
-  }
   [[nodiscard]] std::vector<std::string> files() const {
     std::vector<std::string> found;
-    for (const auto& entry : std::filesystem::directory_iterator(directory_)) {
+    for (const auto& entry : std::filesystem::directory_iterator(directory())) {
       found.push_back(entry.path().filename().string());
     }
     return found;
   }
 
-  /// In a process of its own that is in `domain`.
-  template <class Body>
-  static void in(const OwnDomain& domain, Body body) {
-    ChildParty child([&] {
-      domain.enter();
-      body();
-    });
-    child.finish();
-  }
-  /// The same, and killed at the end, with all that it holds.
+  /// As in(), and killed at the end, with all that it holds.
   template <class Body>
   static void in_and_killed(const OwnDomain& domain, Body body) {
     Gate done;
@@ -133,11 +102,6 @@ class ArrayFile : public testing::Test {
     stamp.checksum = Fnv1a().add(bytes.first(offsetof(Stamp, checksum))).value();
     ASSERT_EQ(pwrite(fd.get(), &stamp, sizeof stamp, 0), static_cast<ssize_t>(sizeof stamp));
   }
-
-  OwnDomain first_, second_, third_;
-
- private:
-  std::string directory_;
 };
 
 TEST_F(ArrayFile, OutlastsItsUsers) {
@@ -148,7 +112,7 @@ TEST_F(ArrayFile, OutlastsItsUsers) {
     made.at(1) = 3.5;
     EXPECT_NO_THROW(made.flush());
   });
-  EXPECT_EQ(files(), std::vector<std::string>{"levels"});
+  EXPECT_EQ(files(), std::vector<std::string>{"object"});
   in(first_, [&] {
     const auto found = Array<double>::map_file(path(), 2);
     EXPECT_FALSE(found.created());
@@ -372,13 +336,13 @@ TEST_F(ArrayFile, HasNoDescriptorToSend) {
 
 TEST_F(ArrayFile, WhatAKilledCreatorLeftIsRemovedByTheNext) {
   // Under a name of its own, as where the file system knows no other way.
-  std::ofstream(path("levels.new-1-0")) << "half";
-  std::ofstream(path("levels.news")) << "somebody else's";
+  std::ofstream(path("object.new-1-0")) << "half";
+  std::ofstream(path("object.news")) << "somebody else's";
   in(first_, [&] {
     tests::refuse_calls({{.number = SYS_linkat, .error = EPERM}});
     EXPECT_TRUE(Array<int>::map_file(path(), 1).created());
   });
-  EXPECT_THAT(files(), testing::UnorderedElementsAre("levels", "levels.news"));
+  EXPECT_THAT(files(), testing::UnorderedElementsAre("object", "object.news"));
 }
 
 }  // namespace

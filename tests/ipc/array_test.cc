@@ -41,6 +41,7 @@
 #include "sluice/sync/owner_died.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/child_party.h"
 
 namespace sluice {
@@ -51,6 +52,7 @@ using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using tests::ChildParty;
+using tests::error_of;
 using tests::Gate;
 
 static_assert(std::ranges::contiguous_range<Array<int>>);
@@ -74,18 +76,6 @@ struct alignas(512) Wide {
   int first;
 };
 static_assert(Atomic<int> && Atomic<double> && Atomic<std::int64_t> && !Atomic<Point>);
-
-/// What `call` threw.
-template <class Call>
-Error error_of(Call call) {
-  try {
-    static_cast<void>(call());
-  } catch (const Error& e) {
-    return e;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(Status::ok, {});
-}
 
 template <class Exception, class Call>
 std::string text_of(Call call) {

@@ -44,6 +44,7 @@
 #include "sluice/sync/owner_died.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/child_party.h"
 #include "sluice/tests/support/lock_ways.h"
 
@@ -55,6 +56,7 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using tests::ChildParty;
+using tests::error_of;
 using tests::Gate;
 
 using Access = BoostSegment::Access;
@@ -73,16 +75,6 @@ Numbers& numbers_of(Access& access) {
 std::vector<int> copy_of(Access& access) {
   const Numbers& numbers = numbers_of(access);
   return {numbers.begin(), numbers.end()};
-}
-
-template <class Fn>
-Error error_of(Fn fn) {
-  try {
-    static_cast<void>(fn());
-  } catch (const Error& e) {
-    return e;
-  }
-  throw std::logic_error("no Error was thrown");
 }
 
 /// An int that kills its process when it is copied.

@@ -33,6 +33,7 @@
 #include "sluice/sync/status.h"
 #include "sluice/sync/wait_policy.h"
 #include "sluice/tests/support/bodies.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/child_party.h"
 #include "sluice/tests/support/connection_ways.h"
 #include "sluice/tests/support/way_names.h"
@@ -50,18 +51,6 @@ using Clock = std::chrono::steady_clock;
 
 void require(bool condition, const char* what) {
   if (!condition) throw std::logic_error(what);
-}
-
-/// What `call` threw.
-template <class Call>
-Error error_of(Call call) {
-  try {
-    call();
-  } catch (const Error& e) {
-    return e;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(Status::ok, {});
 }
 
 /// All texts that come, to the end of the stream.

@@ -15,6 +15,7 @@
 #include "sluice/sync/error.h"
 #include "sluice/sync/status.h"
 #include "sluice/tests/ipc/object_kinds.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/child_party.h"
 #include "sluice/tests/support/own_mounts.h"
 
@@ -22,18 +23,6 @@ namespace sluice::tests {
 namespace {
 
 using testing::HasSubstr;
-
-/// What `call` threw.
-template <class Call>
-Error error_of(Call call) {
-  try {
-    call();
-  } catch (const Error& e) {
-    return e;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(Status::ok, {});
-}
 
 class FullFileSystem : public testing::TestWithParam<ObjectKind> {};
 

@@ -35,6 +35,7 @@
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/wait_policy.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/lock_ways.h"
 #include "sluice/tests/support/queue_ways.h"
 
@@ -84,13 +85,6 @@ constexpr auto kLate = 1s;
 
 /// For sleepers whom nothing but a wake-up helps.
 constexpr WaitPolicy kNoSlices = {.mode = WaitMode::block, .first_slice = 1h, .longest_slice = 1h};
-
-template <class Call>
-Clock::duration time_of(Call call) {
-  const auto start = Clock::now();
-  call();
-  return Clock::now() - start;
-}
 
 void await(const std::atomic<long>& number, long at_least) {
   while (number < at_least) sched_yield();

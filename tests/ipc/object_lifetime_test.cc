@@ -38,6 +38,7 @@
 #include "sluice/sync/error.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/child_party.h"
 
 namespace sluice::tests {
@@ -139,18 +140,6 @@ std::vector<LivingKind> living_kinds() {
 
 bool exists(const std::string& name) {
   return std::filesystem::exists(Domain::current().path() + "/obj-" + name);
-}
-
-/// What `call` threw.
-template <class Call>
-Error error_of(Call call) {
-  try {
-    static_cast<void>(call());
-  } catch (const Error& e) {
-    return e;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(Status::ok, {});
 }
 
 /// Lets a child come to the end of `body` and kills it there, with all that it holds.

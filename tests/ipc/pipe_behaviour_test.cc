@@ -46,6 +46,7 @@
 #include "sluice/sync/domain.h"
 #include "sluice/sync/error.h"
 #include "sluice/tests/support/bodies.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/sync/asleep.h"
 
 namespace sluice::tests {
@@ -62,13 +63,6 @@ constexpr auto kLate = 1s;
 /// For the bodies of Process, whose failures GoogleTest does not see: ends the child with code 1.
 void require(bool condition, const char* what) {
   if (!condition) throw std::logic_error(what);
-}
-
-template <class Call>
-Clock::duration time_of(Call call) {
-  const auto start = Clock::now();
-  call();
-  return Clock::now() - start;
 }
 
 /// A number in memory that is shared with children forked later.

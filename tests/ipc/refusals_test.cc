@@ -32,6 +32,7 @@
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
 #include "sluice/tests/ipc/object_kinds.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/child_party.h"
 
 namespace sluice::tests {
@@ -39,18 +40,6 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
-
-/// What `call` threw.
-template <class Call>
-Error error_of(Call call) {
-  try {
-    call();
-  } catch (const Error& e) {
-    return e;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(Status::ok, {});
-}
 
 class Refusals : public testing::TestWithParam<ObjectKind> {
  protected:

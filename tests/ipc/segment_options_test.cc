@@ -35,6 +35,7 @@
 #include "sluice/sync/participant.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/child_party.h"
 
 namespace sluice {
@@ -45,6 +46,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using tests::ChildParty;
+using tests::error_of;
 using tests::Gate;
 
 constexpr SegmentKind kKind = {.name = "probe", .version = 3, .fingerprint = 0xabc};
@@ -64,18 +66,6 @@ mode_t mode_of(const std::string& path) {
   struct stat s = {};
   EXPECT_EQ(stat(path.c_str(), &s), 0);
   return s.st_mode & 07777;
-}
-
-/// What `call` threw.
-template <class Call>
-Error error_of(Call call) {
-  try {
-    static_cast<void>(call());
-  } catch (const Error& e) {
-    return e;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(Status::ok, {});
 }
 
 // -------------------------------------------------------------------------------------------------

@@ -45,6 +45,7 @@
 #include "sluice/sync/word.h"
 #include "sluice/testkit/crash.h"
 #include "sluice/tests/support/bodies.h"
+#include "sluice/tests/support/calls.h"
 
 namespace sluice {
 namespace {
@@ -52,6 +53,7 @@ namespace {
 using testing::AllOf;
 using testing::Each;
 using testing::HasSubstr;
+using tests::error_of;
 
 constexpr SegmentKind kKind = {.name = "probe", .version = 3, .fingerprint = 0xabc};
 constexpr std::size_t kBytes = 10'000;
@@ -73,18 +75,6 @@ std::string path_of(const std::string& name) { return Domain::current().path() +
 bool exists(const std::string& name) {
   return std::filesystem::symlink_status(path_of(name)).type() !=
          std::filesystem::file_type::not_found;
-}
-
-/// What `call` threw.
-template <class Call>
-Error error_of(Call call) {
-  try {
-    static_cast<void>(call());
-  } catch (const Error& e) {
-    return e;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(Status::ok, {});
 }
 
 /// Lets a child come to the end of `body` and kills it there, with all that it holds.

@@ -43,6 +43,7 @@
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
 #include "sluice/testkit/shared_area.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/child_party.h"
 
 namespace sluice {
@@ -51,6 +52,7 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 using tests::ChildParty;
+using tests::error_of;
 using tests::Gate;
 
 struct Point {
@@ -135,18 +137,6 @@ struct ListedTheOtherWayRound {
 std::string path_of(const std::string& name) { return Domain::current().path() + "/obj-" + name; }
 
 bool exists(const std::string& name) { return std::filesystem::exists(path_of(name)); }
-
-/// What `call` threw.
-template <class Call>
-Error error_of(Call call) {
-  try {
-    static_cast<void>(call());
-  } catch (const Error& e) {
-    return e;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(Status::ok, {});
-}
 
 /// Lets a child come to the end of `body` and kills it there, with all that it holds.
 template <class Body>

@@ -24,6 +24,7 @@
 #include "sluice/sync/participant.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
+#include "sluice/tests/support/calls.h"
 
 namespace sluice {
 namespace {
@@ -31,6 +32,7 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using tests::error_of;
 
 constexpr std::size_t kSize = 2 * kObjectOffset;
 constexpr SegmentKind kKind = {.name = "probe", .version = 3, .fingerprint = 0xabc};
@@ -47,18 +49,6 @@ UniqueFd file_with(const Stamp& stamp, std::size_t size) {
   EXPECT_EQ(pwrite(fd.get(), &stamp, sizeof stamp, 0), static_cast<ssize_t>(sizeof stamp));
   EXPECT_EQ(ftruncate(fd.get(), static_cast<off_t>(size)), 0);
   return fd;
-}
-
-/// What `call` threw.
-template <class Call>
-Error error_of(Call call) {
-  try {
-    call();
-  } catch (const Error& e) {
-    return e;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(Status::ok, {});
 }
 
 TEST(Stamp, SaysWhatItWasMadeFrom) {

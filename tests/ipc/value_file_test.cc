@@ -13,7 +13,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 
@@ -21,7 +20,9 @@
 #include "sluice/pool/process.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/status.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/child_party.h"
+#include "sluice/tests/support/domain_files.h"
 #include "sluice/tests/support/own_domain.h"
 
 namespace sluice::tests {
@@ -60,47 +61,7 @@ Process writer_inside_an_update(Object make, Gate& inside) {
   });
 }
 
-/// What `call` threw.
-template <class Call>
-Error error_of(Call call) {
-  try {
-    static_cast<void>(call());
-  } catch (const Error& e) {
-    return e;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(Status::ok, {});
-}
-
-/// In a directory of its own. The test's process stays without a domain, so that each child can
-/// choose one: another domain is what a reboot leaves of the first.
-class ValueFile : public testing::Test {
- protected:
-  ValueFile() {
-    std::string made = testing::TempDir() + "value-XXXXXX";
-    if (mkdtemp(made.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    directory_ = made;
-  }
-  ~ValueFile() override { std::filesystem::remove_all(directory_); }
-
-  [[nodiscard]] std::string path(const std::string& leaf = "level") const {
-    return directory_ + "/" + leaf;
-  }
-
-  template <class Body>
-  static void in(const OwnDomain& domain, Body body) {
-    ChildParty child([&] {
-      domain.enter();
-      body();
-    });
-    child.finish();
-  }
-
-  OwnDomain first_, second_;
-
- private:
-  std::string directory_;
-};
+using ValueFile = DomainFiles;
 
 TEST_F(ValueFile, OutlastsItsUsers) {
   in(first_, [&] {

@@ -623,7 +623,7 @@ TEST(MpmcRing, UnknownOwnersAreDead) {
 
 TEST(MpmcRing, SurvivesAnyBytes) {
   std::mt19937_64 random(7);
-  for (int round = 0; round < 3000; ++round) {
+  for (int round = 0; round < 600; ++round) {
     Ring<std::uint64_t> ring(4);
     std::uint64_t value = 0;
     for (int step = 0; step < 40; ++step) {

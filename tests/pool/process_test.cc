@@ -39,6 +39,7 @@
 
 #include "sluice/ipc/pipe.h"
 #include "sluice/tests/support/bodies.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/sync/asleep.h"
 
 namespace sluice::tests {
@@ -56,13 +57,6 @@ void sleep_for_ever() {
 std::optional<int> code_after_join(Process& process) {
   EXPECT_TRUE(process.join(20s));
   return process.exit_code();
-}
-
-template <class Call>
-Clock::duration time_of(Call call) {
-  const auto start = Clock::now();
-  call();
-  return Clock::now() - start;
 }
 
 bool is_readable(int fd) {

@@ -31,6 +31,7 @@
 #include "sluice/sync/mutex.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/wait_policy.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/lock_ways.h"
 
 namespace sluice::tests {
@@ -44,13 +45,6 @@ constexpr int kParties = 5;
 constexpr auto kLate = 1s;
 /// For waits that are to be ended by something else.
 constexpr auto kLong = 30s;
-
-template <class Call>
-Clock::duration time_of(Call call) {
-  const auto start = Clock::now();
-  call();
-  return Clock::now() - start;
-}
 
 struct Shared {
   Barrier<> barrier{kParties};

@@ -24,6 +24,7 @@
 #include "sluice/sync/mutex.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/wait_policy.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/lock_ways.h"
 #include "sluice/tests/support/no_kernel_help.h"
 
@@ -48,13 +49,6 @@ struct Haunted {
   int taken;   ///< guarded by `lock`
   bool over;   ///< guarded by `lock`
 };
-
-template <class Call>
-Clock::duration time_of(Call call) {
-  const auto start = Clock::now();
-  call();
-  return Clock::now() - start;
-}
 
 void await(const std::atomic<int>& number, int at_least) {
   while (number < at_least) sched_yield();

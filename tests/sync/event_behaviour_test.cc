@@ -22,6 +22,7 @@
 #include "sluice/sync/status.h"
 #include "sluice/sync/wait_policy.h"
 #include "sluice/sync/word.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/lock_ways.h"
 
 namespace sluice::tests {
@@ -33,13 +34,6 @@ using Clock = std::chrono::steady_clock;
 /// How much later than its time a call may return on a machine that does other things as well. The
 /// lower bound has no such slack.
 constexpr auto kLate = 1s;
-
-template <class Call>
-Clock::duration time_of(Call call) {
-  const auto start = Clock::now();
-  call();
-  return Clock::now() - start;
-}
 
 /// Is killed, or stops for good, where it would make its wake call.
 struct NoWakeEnv : internal::RealEnv {

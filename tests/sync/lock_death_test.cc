@@ -35,6 +35,7 @@
 #include "sluice/sync/platform.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/wait_policy.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/lock_ways.h"
 #include "sluice/tests/support/no_kernel_help.h"
 
@@ -46,6 +47,13 @@ using Clock = std::chrono::steady_clock;
 
 /// Within which the living go on: ten times the 100 ms that are promised on an idle machine.
 constexpr auto kLimit = 1s;
+
+/// Of each kind of lock, each way, with the kernel's help and without; lock_death_long has LK14's
+/// thousand.
+int kills_asked() {
+  const char* const kills = std::getenv("SLUICE_SOAK_KILLS");
+  return kills == nullptr ? 150 : std::atoi(kills);
+}
 
 /// For sleepers whom nothing but a wake-up helps.
 constexpr WaitPolicy kNoSlices = {.first_slice = 1h, .longest_slice = 1h};
@@ -62,13 +70,6 @@ struct Mortal {
   std::atomic<std::int64_t> killed_at;      ///< steady clock
   std::atomic<std::uint64_t> begun, ended;  ///< changed together under `lock`
 };
-
-template <class Call>
-Clock::duration time_of(Call call) {
-  const auto start = Clock::now();
-  call();
-  return Clock::now() - start;
-}
 
 void await(const std::atomic<int>& number, int at_least) {
   while (number < at_least) sched_yield();
@@ -213,9 +214,7 @@ TYPED_TEST(LockDeath, LK13_HoweverTheOwnerEndsTheAnswerIsOwnerDied) {
 TYPED_TEST(LockDeath, LK14_WhoeverIsKilledAtAnyPointTheNextIsTold) {
   auto& stage = this->stage_;
   using Shared = typename TestFixture::Shared;
-  // The full number where the machinery is the same for all is spent once.
-  const bool full = std::is_same_v<TypeParam, LockCase<ByFork, Mutex>>;
-  const int kills = full ? 1000 : 150;
+  const int kills = kills_asked();
   for (const bool kernel_helps : {true, false}) {
     std::mt19937 random(kernel_helps ? 14 : 41);
     int died = 0;
@@ -348,8 +347,7 @@ TYPED_TEST(LockDeath, LK14_WhoeverLocksIsRefusedAndLeavesTheMarkAndTheOthersAreT
 TYPED_TEST(LockDeath, LK14_HowLongASleeperIsLeftAlone) {
   auto& stage = this->stage_;
   using Shared = typename TestFixture::Shared;
-  const bool full = std::is_same_v<TypeParam, LockCase<ByFork, Mutex>>;
-  const int rounds = full ? 200 : 20;
+  const int rounds = kills_asked() / 5;
   const pid_t me = gettid();
   for (const bool kernel_helps : {true, false}) {
     std::mt19937 random(5);

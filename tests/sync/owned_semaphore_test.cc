@@ -30,6 +30,7 @@
 #include "sluice/sync/semaphore_guard.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/wait_policy.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/lock_ways.h"
 
 namespace sluice::tests {
@@ -54,13 +55,6 @@ struct Gates {
 
 void await(const std::atomic<int>& number, int at_least) {
   while (number < at_least) sched_yield();
-}
-
-template <class Call>
-Clock::duration time_of(Call call) {
-  const auto start = Clock::now();
-  call();
-  return Clock::now() - start;
 }
 
 template <class Way>

@@ -32,6 +32,7 @@
 #include "sluice/sync/semaphore_guard.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/wait_policy.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/lock_ways.h"
 
 namespace sluice::tests {
@@ -46,13 +47,6 @@ constexpr auto kLate = 1s;
 
 /// For sleepers whom nothing but a wake-up helps.
 constexpr WaitPolicy kNoSlices = {.mode = WaitMode::block, .first_slice = 1h, .longest_slice = 1h};
-
-template <class Call>
-Clock::duration time_of(Call call) {
-  const auto start = Clock::now();
-  call();
-  return Clock::now() - start;
-}
 
 struct Gates {
   Semaphore one;

@@ -25,6 +25,7 @@
 #include "sluice/sync/shared_mutex.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/wait_policy.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/lock_ways.h"
 
 namespace sluice::tests {
@@ -46,13 +47,6 @@ struct Book {
 
 void await(const std::atomic<int>& number, int at_least) {
   while (number < at_least) sched_yield();
-}
-
-template <class Call>
-Clock::duration time_of(Call call) {
-  const auto start = Clock::now();
-  call();
-  return Clock::now() - start;
 }
 
 void write(Book& book) {

@@ -25,6 +25,7 @@
 #include "sluice/sync/platform.h"
 #include "sluice/sync/shared_mutex.h"
 #include "sluice/sync/status.h"
+#include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/lock_ways.h"
 #include "sluice/tests/support/no_kernel_help.h"
 
@@ -45,13 +46,6 @@ struct Mortal {
   std::atomic<int> done;
   std::atomic<long> first, second;  ///< equal, but while somebody writes
 };
-
-template <class Call>
-Clock::duration time_of(Call call) {
-  const auto start = Clock::now();
-  call();
-  return Clock::now() - start;
-}
 
 void await(const std::atomic<int>& number, int at_least) {
   while (number < at_least) sched_yield();

@@ -20,6 +20,14 @@ compile() {
   "$compiler" -std=c++20 "$level" -I"$work" -c "$1" -o "$work/${1//\//_}.o"
 }
 export -f compile
-printf '%s\n' tests/ipc/two_compilers/party.cc sync/*.cc ipc/*.cc | grep -v '^ipc/inspect' |
-  xargs -P "$(nproc)" -I{} bash -c 'compile "$1"' - {}
+# What the program includes, what that includes, and the source beside each header.
+files=(tests/ipc/two_compilers/party.cc)
+for ((i = 0; i < ${#files[@]}; ++i)); do
+  for header in $(sed -n 's|^#include "sluice/\(.*\)"|\1|p' "${files[i]}"); do
+    for file in "$header" "${header%.h}.cc"; do
+      [ ! -e "$file" ] || [[ " ${files[*]} " = *" $file "* ]] || files+=("$file")
+    done
+  done
+done
+printf '%s\n' "${files[@]}" | grep '\.cc$' | xargs -P "$(nproc)" -I{} bash -c 'compile "$1"' - {}
 "$compiler" "$work"/*.o -o "$out" -lpthread
