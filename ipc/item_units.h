@@ -41,7 +41,7 @@ class BasicItemUnits {
       : control_(control),
         storage_(storage),
         count_(static_cast<Unit>(storage.size() / kUnitBytes)),
-        first_(first),
+        first_(std::min(first, count_)),
         growth_(growth) {}
 
   /// Words that are derived, or that a mark publishes.
