@@ -81,10 +81,10 @@ struct SpscPlace {
     return count <= Cell::kItems ? std::max(count, index) : index;
   }
 
-  /// Publishes all items before `index`.
-  void commit() const {
+  /// Publishes the first `count` items of the cell.
+  void commit(std::uint32_t count) const {
     // Release: the commit; pairs with the acquire in committed().
-    Env::store(cell->end, static_cast<std::uint32_t>(position()), std::memory_order_release);
+    Env::store(cell->end, static_cast<std::uint32_t>(first + count), std::memory_order_release);
   }
 };
 
@@ -131,10 +131,12 @@ struct SpscView {
     return cells + (at < cell_count ? at : at - cell_count);
   }
 
-  /// The begin of the next cell.
-  [[nodiscard]] Place next(const Place& place) const {
+  /// To the begin of the next cell.
+  void go_on(Place& place) const {
     Cell* const cell = place.cell + 1;
-    return {cell == cells + cell_count ? cells : cell, place.first + Cell::kItems, 0};
+    place.cell = cell == cells + cell_count ? cells : cell;
+    place.first += Cell::kItems;
+    place.index = 0;
   }
 
   /// The first position that is not committed, from `position` on and before or at `stop`, or a

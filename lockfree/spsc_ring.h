@@ -165,8 +165,13 @@ class BasicSpscRing<T, Env>::Producer {
   /// Publishes what was filled in since try_claim(). Not calling it, or dying before it, is as if
   /// there had been no claim.
   void commit() {
-    ++next_.index;
-    next_.commit();
+    if constexpr (kItems > 1) {
+      ++next_.index;
+      next_.commit(next_.index);
+    } else {
+      next_.commit(1);
+      go_on();
+    }
   }
 
   /// ok, full or corrupt. Padding stays in this process: zeroes go.
@@ -193,7 +198,7 @@ class BasicSpscRing<T, Env>::Producer {
     Place next = next_;
     for (std::size_t done = 0; done < count;) {
       if (next.index >= kItems) {
-        next = view.next(next);
+        view.go_on(next);
         if (fetches) prefetch_to_write(view.ahead(next.cell, kCellsToWrite));
       }
       const std::size_t some = std::min(count - done, kItems - next.index);
@@ -204,10 +209,10 @@ class BasicSpscRing<T, Env>::Producer {
       }
       done += some;
       next.index += static_cast<std::uint32_t>(some);
-      next.commit();
+      next.commit(next.index);
     }
     next_ = next;
-    stop_ = next.index;
+    stop_ = kItems > 1 ? next.index : 0;
     leave_hint();
     return count;
   }
@@ -221,15 +226,21 @@ class BasicSpscRing<T, Env>::Producer {
   bool find_room() {
     std::uint64_t room = 0;
     if (!room_for(1, room)) return false;
-    if (next_.index >= kItems) {
-      next_ = view_.next(next_);
-      if (room > kCellsToWrite * kItems) {
-        prefetch_to_write(view_.ahead(next_.cell, kCellsToWrite));
-      }
-      if (next_.first / kItems % kHintEvery == 0) leave_hint();
+    if (next_.index >= kItems) go_on();
+    // With one item to a cell it stays 0: there is room for one or for none.
+    if constexpr (kItems > 1) {
+      stop_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(next_.index + room, kItems));
     }
-    stop_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(next_.index + room, kItems));
     return true;
+  }
+
+  void go_on() {
+    view_.go_on(next_);
+    // As far as was seen: what is not known to be free, the consumer may be reading.
+    if (view_.capacity - (next_.first - head_) > kCellsToWrite * kItems) {
+      prefetch_to_write(view_.ahead(next_.cell, kCellsToWrite));
+    }
+    if (next_.first / kItems % kHintEvery == 0) leave_hint();
   }
 
   /// How many items may be pushed; looks at head only if fewer than `wanted`. False if none, and
@@ -294,8 +305,12 @@ class BasicSpscRing<T, Env>::Consumer {
 
   /// Acknowledges the item that try_peek() returned: its slot may be written again.
   void release() {
-    ++next_.index;
-    acknowledge();
+    acknowledge(next_.position() + 1);
+    if constexpr (kItems > 1) {
+      ++next_.index;
+    } else {
+      go_on();
+    }
   }
 
   /// Copies the oldest item out and acknowledges it: ok or empty.
@@ -317,7 +332,7 @@ class BasicSpscRing<T, Env>::Consumer {
     std::size_t done = 0;
     while (done < most) {
       if (next.index >= kItems) {
-        next = view.next(next);
+        view.go_on(next);
         if (++run > kFetchAfter / 4) fetch(view, next);
       }
       const std::uint32_t there = next.committed() - next.index;
@@ -339,8 +354,8 @@ class BasicSpscRing<T, Env>::Consumer {
     }
     run_ = run;
     next_ = next;
-    stop_ = next.index;
-    if (done > 0) acknowledge();
+    stop_ = kItems > 1 ? next.index : 0;
+    if (done > 0) acknowledge(next.position());
     return done;
   }
 
@@ -349,26 +364,29 @@ class BasicSpscRing<T, Env>::Consumer {
  private:
   /// Goes on to the next cell, if need be, and sees how many of its items are there.
   bool find_items() {
-    const bool goes_on = next_.index >= kItems;
-    const Place next = goes_on ? view_.next(next_) : next_;
-    const std::uint32_t there = next.committed();
-    if (there == next.index) {
+    if (next_.index >= kItems) go_on();
+    const std::uint32_t there = next_.committed();
+    if (there == next_.index) {
       run_ = 0;
       return false;
     }
-    next_ = next;
-    stop_ = there;
-    if (goes_on && ++run_ > kFetchAfter / 4) fetch(view_, next);
+    if constexpr (kItems > 1) stop_ = there;  // else as in Producer
     return true;
+  }
+
+  void go_on() {
+    view_.go_on(next_);
+    if constexpr (kItems > 1) stop_ = 0;
+    if (++run_ > kFetchAfter / 4) fetch(view_, next_);
   }
 
   static void fetch(const View& view, const Place& place) {
     if (view.cell_count > kCellsToRead) prefetch_to_read(view.ahead(place.cell, kCellsToRead));
   }
 
-  void acknowledge() {
+  void acknowledge(std::uint64_t position) {
     // Release: pairs with the acquire of head in Producer; our reads of the items come before it.
-    Env::store(view_.control->head, next_.position(), std::memory_order_release);
+    Env::store(view_.control->head, position, std::memory_order_release);
   }
 
   View view_;
