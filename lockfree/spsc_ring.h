@@ -25,9 +25,9 @@
 //
 // A cell is a cache line with as many items as fit, or one item that is longer than half a line.
 // Position p is item p % n of cell p / n % cells. `end` is the low half of the position behind the
-// last item of the cell that is committed: behind none of this lap, it says so. It lies beside the
-// items, so one line travels for several small ones; head is read by the producer only when the
-// room that it last saw is used up, and tail by no fast path.
+// last item of the cell that is committed; one of the lap before means that none of this lap is. It
+// lies beside the items, so one line travels for several small ones; head is read by the producer
+// only when the room that it last saw is used up, and tail by no fast path.
 //
 // Units: capacity in items, exact. Errors: set-up throws Error; calls return full, empty, corrupt.
 // Threads and processes: one Producer and one Consumer in use at a time, each by one thread at a
@@ -48,7 +48,7 @@
 // Cost: push and pop each one load and three stores at most, no atomic read-modify-write, no system
 // call; and a prefetch of a line that comes soon. In a stream of small items the other side's look
 // at a line holds up what the producer stores behind it: as many items go over at a time as have
-// their stores in the CPU's queue. Hence one index for both sides' private state, not two.
+// their stores in the CPU's queue. Hence a push or pop of one changes one word of its side's own.
 // Source: Lamport's ring (1983) with private copies of the other side's index, and a commit word
 // beside the items as in Vyukov's bounded queue.
 
