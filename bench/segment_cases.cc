@@ -106,8 +106,8 @@ void add_segment_cases(Suite& suite) {
   const Variant bare = {"", attach_bare};
   suite.add(in("attach/1048576", "us"),
             {{"sluice", {{"", [] { return attach(Populate::automatic); }}}}, {"shm_open", {bare}}});
-  suite.add(in("attach_unpopulated/1048576", "us"),
-            {{"sluice", {{"", [] { return attach(Populate::no); }}}}, {"shm_open", {bare}}});
+  suite.add(in("attach_populated/1048576", "us"),
+            {{"sluice", {{"", [] { return attach(Populate::yes); }}}}, {"shm_open", {bare}}});
   suite.add(in("access", "ns"), {{"sluice",
                                   {{"",
                                     [] {

@@ -251,7 +251,7 @@ void MappedFile::make(int fd, const SegmentKind& kind, const SegmentOptions& opt
     throw Error::from_errno(errno, {.tried = "set the mode of " + what});
   }
   allocate(fd, size, what);
-  mapped_ = internal::map_segment(fd, size, options, report_);
+  mapped_ = internal::map_segment(fd, size, internal::MappedBy::creator, options, report_);
   stamp_ = make_stamp(kind, Lifetime::until_removed, size, options.mode);
   created_ = true;
   std::memcpy(mapped_.data(), &stamp_, sizeof(Stamp));
@@ -328,7 +328,8 @@ std::optional<MappedFile> MappedFile::try_open(const std::string& path, const Se
   MappedFile opened;
   opened.path_ = path;
   opened.stamp_ = stamp;
-  opened.mapped_ = internal::map_segment(fd.get(), stamp.total_size, options, opened.report_);
+  opened.mapped_ = internal::map_segment(fd.get(), stamp.total_size, internal::MappedBy::opener,
+                                         options, opened.report_);
   opened.take_over(fd.get(), what, adopt);
   return opened;
 }

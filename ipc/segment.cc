@@ -320,8 +320,9 @@ void Segment::make(int fd, const std::string& what, const SegmentKind& kind, std
   if (fchmod(fd, options.mode) != 0) {
     throw Error::from_errno(errno, {.tried = "set mode " + octal(options.mode) + " of " + what});
   }
-  mapped_ =
-      naming("create " + what, [&] { return internal::map_segment(fd, size, options, report_); });
+  mapped_ = naming("create " + what, [&] {
+    return internal::map_segment(fd, size, internal::MappedBy::creator, options, report_);
+  });
   stamp_ = make_stamp(kind, options.lifetime, size, options.mode);
   created_ = true;
   std::memcpy(mapped_.data(), &stamp_, sizeof(Stamp));
@@ -379,7 +380,8 @@ std::optional<Segment> Segment::try_create(std::string_view name, const SegmentK
 
 void Segment::attach_to(int fd, const Stamp& stamp, const SegmentOptions& options) {
   stamp_ = stamp;
-  mapped_ = internal::map_segment(fd, stamp.total_size, options, report_);
+  mapped_ =
+      internal::map_segment(fd, stamp.total_size, internal::MappedBy::opener, options, report_);
   remember(fd);
 }
 

@@ -40,9 +40,11 @@ bool has_holes(int fd, std::size_t size) {
   return fstat(fd, &s) == 0 && static_cast<std::uint64_t>(s.st_blocks) * 512 < size;
 }
 
-bool wants_populate(int fd, std::size_t size, const SegmentOptions& options) {
+bool wants_populate(int fd, std::size_t size, internal::MappedBy who,
+                    const SegmentOptions& options) {
   return options.populate == Populate::yes ||
-         (options.populate == Populate::automatic && size <= kPopulateUpTo && !has_holes(fd, size));
+         (options.populate == Populate::automatic && who == internal::MappedBy::creator &&
+          size <= kPopulateUpTo && !has_holes(fd, size));
 }
 
 std::span<std::byte> map(int fd, std::size_t size, int flags) {
@@ -157,10 +159,10 @@ void lock(std::span<std::byte> memory, SegmentReport& report) {
 
 namespace internal {
 
-std::span<std::byte> map_segment(int fd, std::size_t size, const SegmentOptions& options,
-                                 SegmentReport& report) {
+std::span<std::byte> map_segment(int fd, std::size_t size, MappedBy who,
+                                 const SegmentOptions& options, SegmentReport& report) {
   const std::span<std::byte> memory =
-      wants_populate(fd, size, options) ? map_populated(fd, size, report) : map(fd, size, 0);
+      wants_populate(fd, size, who, options) ? map_populated(fd, size, report) : map(fd, size, 0);
   if (options.numa_node) prefer_node(memory, *options.numa_node, report);
   if (options.huge_pages) use_huge_pages(memory, report);
   if (options.lock) lock(memory, report);

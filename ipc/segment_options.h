@@ -8,11 +8,13 @@
 //
 // Wishes that a kernel may refuse (populate, huge_pages, lock, numa_node) never fail a call: the
 // report says what became of them, and why. They concern the caller's own mapping, so they may be
-// given to create, open and from_fd alike; lifetime and mode are the creator's.
+// given to create, open and from_fd alike; lifetime and mode are the creator's. By default only the
+// creator's pages are mapped at once: attaching shall be quick, and its first touch of a page costs
+// a fault of up to a microsecond (Populate::yes takes them all when attaching).
 //
 // Units: bytes; permission bits as chmod(2) has them. Errors: std::errc::invalid_argument for a
 // mode that is none. Threads, processes, death: plain values. Cost: with the defaults one
-// madvise(2) per segment; huge_pages reads /proc/self/smaps.
+// madvise(2) per segment, two for its creator; huge_pages reads /proc/self/smaps.
 
 #ifndef SLUICE_IPC_SEGMENT_OPTIONS_H_
 #define SLUICE_IPC_SEGMENT_OPTIONS_H_
@@ -33,7 +35,7 @@ namespace sluice {
 
 /// Whether all pages are mapped at once, so that no first access costs a page fault.
 enum class Populate : std::uint8_t {
-  automatic,  ///< up to 64 MiB
+  automatic,  ///< by who makes it, up to 64 MiB; who opens it touches what it needs
   yes,
   no,
 };
@@ -68,9 +70,11 @@ std::ostream& operator<<(std::ostream& out, const SegmentReport& report);
 
 namespace internal {
 
+enum class MappedBy : std::uint8_t { creator, opener };
+
 /// Maps the first `size` bytes of the file as the options wish. Throws Error if it can't be mapped.
-std::span<std::byte> map_segment(int fd, std::size_t size, const SegmentOptions& options,
-                                 SegmentReport& report);
+std::span<std::byte> map_segment(int fd, std::size_t size, MappedBy who,
+                                 const SegmentOptions& options, SegmentReport& report);
 
 }  // namespace internal
 }  // namespace sluice

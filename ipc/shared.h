@@ -45,8 +45,9 @@
 // If a process dies here: while it makes the object, nothing is left; afterwards the T is as the
 // dead process left it, and its locks say so (sync/mutex.h). The name goes as its lifetime says.
 //
-// Cost: -> is one load. Attaching takes some 25 microseconds, and some 70 more per MiB whose pages
-// are mapped at once (SegmentOptions::populate); making a small one some 130.
+// Cost: -> is one load. Attaching takes some 25 to 40 microseconds, and some 90 more per MiB whose
+// pages are to be mapped at once (SegmentOptions::populate; only the creator's are by default);
+// making a small one some 130.
 
 #ifndef SLUICE_IPC_SHARED_H_
 #define SLUICE_IPC_SHARED_H_

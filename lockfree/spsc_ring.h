@@ -16,47 +16,54 @@
 //
 // In memory (position-independent; offsets in bytes; who writes it):
 //
-//     0  capacity u64 | slot size u64                format()
-//   128  tail u64, a hint: positions committed       producer, after every 16th commit
-//   256  head u64: positions consumed                consumer; its store is the acknowledgement
-//   384  slot[0] slot[1] ... storage rounded up to a power of two
-//        slot: turn u32 | T                          producer; its store of `turn` is the commit
+//     0  capacity u64 | cell size u32 | items in a cell u32      format()
+//   128  tail u64, a hint: positions committed                   producer, every 16th cell
+//   256  head u64: positions consumed                            consumer; its store is the
+//                                                                acknowledgement
+//   384  cell[0] cell[1] ... as many as hold capacity + items in a cell - 1 items
+//        cell: end u32 | T item[]    producer; its store of `end` is the commit
 //
-// The item of position p lies in slot p % storage and is committed when the slot's turn is the low
-// half of p + 1. The turn lies beside the payload, so one line travels per small item; head is read
-// by the producer only when the room that it last saw is used up, and tail by no fast path.
+// A cell is a cache line with as many items as fit, or one item that is longer than half a line.
+// Position p is item p % n of cell p / n % cells. `end` is the low half of the position behind the
+// last item of the cell that is committed; one of the lap before means that none of this lap is. It
+// lies beside the items, so one line travels for several small ones; head is read by the producer
+// only when the room that it last saw is used up, and tail by no fast path.
 //
 // Units: capacity in items, exact. Errors: set-up throws Error; calls return full, empty, corrupt.
 // Threads and processes: one Producer and one Consumer in use at a time, each by one thread at a
 // time; the two may overlap in any way. A second Producer made while the first still works breaks
 // both (who holds an end is the caller's matter; ipc/pipe.h keeps an owner word for it).
 //
-// If a process dies here: the producer's commit is the store of turn, the consumer's is the store
+// If a process dies here: the producer's commit is the store of `end`, the consumer's is the store
 // of head. A killed producer's unfinished item does not exist; a killed consumer's unacknowledged
-// item is delivered again to its successor. A successor producer starts at the hint and walks the
-// turns, at most `capacity` of them, to the first uncommitted slot. Nothing needs repair.
+// item is delivered again to its successor. A cell's new lap begins when all that it held has been
+// acknowledged, so nothing is lost that was there before. A successor producer starts at the hint
+// and walks the cells, at most `capacity` items, to the first that is not committed. Nothing needs
+// repair.
 //
-// Hostile bytes: capacity and slot size are copied to private memory and checked when attaching;
-// head is checked against tail whenever it is read; a turn only ever selects "there" or "not
-// there".
+// Hostile bytes: capacity and the shape of a cell are copied to private memory and checked when
+// attaching; head is checked against tail whenever it is read; an `end` only ever selects how many
+// of a cell's items are there, and none if it is no position in it.
 //
-// Cost: push and pop each one load and two stores, no atomic read-modify-write, no system call; and
-// a prefetch of a line that comes soon.
-// Source: Lamport's ring (1983) with private copies of the other side's index, and a per-slot turn
-// as in Vyukov's bounded queue.
+// Cost: push and pop each one load and three stores at most, no atomic read-modify-write, no system
+// call; and a prefetch of a line that comes soon. In a stream of small items the other side's look
+// at a line holds up what the producer stores behind it: as many items go over at a time as have
+// their stores in the CPU's queue. Hence a push or pop of one changes one word of its side's own.
+// Source: Lamport's ring (1983) with private copies of the other side's index, and a commit word
+// beside the items as in Vyukov's bounded queue.
 
 #ifndef SLUICE_LOCKFREE_SPSC_RING_H_
 #define SLUICE_LOCKFREE_SPSC_RING_H_
 
 #include <algorithm>
-#include <bit>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <string>
 #include <type_traits>
 
+#include "sluice/lockfree/spsc_layout.h"
 #include "sluice/lockfree/value_bytes.h"
 #include "sluice/sync/env.h"
 #include "sluice/sync/error.h"
@@ -71,83 +78,38 @@ class BasicSpscRing {
   static_assert(std::is_trivially_copyable_v<T>, "items are copied as bytes between processes");
   static_assert(alignof(T) <= kNoSharing, "alignments above 128 are not supported");
 
-  struct Control {
-    internal::Word<std::uint64_t> capacity;
-    internal::Word<std::uint64_t> slot_size;
-    alignas(kNoSharing) internal::Word<std::uint64_t> tail;
-    alignas(kNoSharing) internal::Word<std::uint64_t> head;
-  };
-  static_assert(sizeof(Control) == 3 * kNoSharing);
+  using Cell = internal::SpscCell<T>;
+  using Place = internal::SpscPlace<T, Env>;
+  using View = internal::SpscView<T, Env>;
+  static constexpr std::size_t kItems = Cell::kItems;
 
-  struct Slot {
-    internal::Word<std::uint32_t> turn;
-    // From two lines on, an item begins on a line of its own, which copies faster; a smaller one
-    // shares the line of its turn, which is what makes one line travel.
-    alignas(sizeof(T) >= 2 * kCacheLine ? std::max(kCacheLine, alignof(T)) : alignof(T)) T value;
-  };
+  /// How far ahead the two sides fetch, in cells. A line of several items lasts longer, and what is
+  /// fetched too early is taken away from the other side.
+  static constexpr std::size_t kLater = kItems > 1 ? 2 : 1;
+  static constexpr std::size_t kCellsToWrite =
+      std::max<std::size_t>(kFetchToWrite / kLater / sizeof(Cell), 1);
+  static constexpr std::size_t kCellsToRead =
+      std::max<std::size_t>(kFetchToRead / kLater / sizeof(Cell), 1);
 
-  /// Or at least one; a power of two.
-  static constexpr std::size_t kSlotsInLine =
-      std::bit_floor(std::max<std::size_t>(kCacheLine / sizeof(Slot), 1));
-  static constexpr std::uint64_t kSlotsToWrite =
-      std::max<std::size_t>(kFetchToWrite / sizeof(Slot), 1);
-  static constexpr std::uint64_t kSlotsToRead =
-      std::max<std::size_t>(kFetchToRead / sizeof(Slot), 1);
-
-  /// How often the producer leaves word of where it is: each store takes a place in the queue of
-  /// those that wait for a line, and its length is how many items go over at a time.
+  /// How often the producer leaves word of where it is, in cells.
   static constexpr std::uint64_t kHintEvery = 16;
-
-  /// What both sides know of a ring, checked once and kept in private memory.
-  struct View {
-    Control* control;
-    Slot* slots;
-    std::uint64_t capacity;
-    std::uint64_t mask;
-    std::size_t item_size;  // sizeof(T), in a form that the compiler does not see through
-
-    /// Copies one item. A large one by a call of memcpy, which picks the instructions for the
-    /// machine: what the compiler puts in line for a size that it knows is slower by up to a third.
-    void copy(T& to, const T& from) const {
-      if constexpr (sizeof(T) > 256) {
-        std::memcpy(static_cast<void*>(&to), static_cast<const void*>(&from), item_size);
-      } else {
-        to = from;
-      }
-    }
-
-    [[nodiscard]] Slot& slot(std::uint64_t position) const { return slots[position & mask]; }
-
-    [[nodiscard]] bool is_committed(std::uint64_t position) const {
-      // Acquire: pairs with the release in Producer::commit, so the payload is whole.
-      return Env::load(slot(position).turn, std::memory_order_acquire) == turn_of(position);
-    }
-  };
 
  public:
   using value_type = T;
 
-  /// The turn is half a position; twice the storage must fit in it.
-  static constexpr std::size_t kMaxCapacity = std::size_t{1} << 30;
+  static constexpr std::size_t kMaxCapacity = internal::kMaxSpscCapacity;  ///< 2^30
 
   class Producer;
   class Consumer;
 
   /// Bytes that a ring of `capacity` items needs. The memory must be aligned to kNoSharing.
   /// Throws Error if capacity is 0 or above kMaxCapacity.
-  static std::size_t bytes_for(std::size_t capacity) {
-    if (capacity == 0 || capacity > kMaxCapacity) {
-      throw Error::from_errno(EINVAL, {.tried = "size a ring",
-                                       .expected = "a capacity of 1 to 2^30 items",
-                                       .found = std::to_string(capacity)});
-    }
-    return sizeof(Control) + std::bit_ceil(capacity) * sizeof(Slot);
-  }
+  static std::size_t bytes_for(std::size_t capacity) { return View::bytes_for(capacity); }
 
   /// Makes an empty ring in `memory`, before anyone else can see it. Throws Error if it is too
   /// small or not aligned.
   static void format(std::span<std::byte> memory, std::size_t capacity) {
-    Control* const control = internal::attach_object<Control>(memory);
+    auto* const control = internal::attach_object<internal::SpscControl>(memory);
     if (control == nullptr || memory.size() < bytes_for(capacity)) {
       throw Error::from_errno(
           EINVAL, {.tried = "make a ring of " + std::to_string(capacity) + " items",
@@ -157,45 +119,21 @@ class BasicSpscRing {
     std::fill(memory.begin(), memory.end(), std::byte{0});
     // Relaxed, both: publishing the memory is the caller's step and carries the order.
     Env::store(control->capacity, std::uint64_t{capacity}, std::memory_order_relaxed);
-    Env::store(control->slot_size, std::uint64_t{sizeof(Slot)}, std::memory_order_relaxed);
+    Env::store(control->shape, internal::kSpscShape<T>, std::memory_order_relaxed);
   }
 
   /// How many items are in the ring; a snapshot, 0 to capacity.
   [[nodiscard]] static std::size_t size(std::span<std::byte> memory) {
-    const View view = attach(memory);
+    const View view = View::attach(memory);
     // Relaxed, both: a snapshot for people.
     const std::uint64_t head = Env::load(view.control->head, std::memory_order_relaxed);
     std::uint64_t tail = Env::load(view.control->tail, std::memory_order_relaxed);
     if (static_cast<std::int64_t>(tail - head) < 0) tail = head;
-    for (std::uint64_t n = 0; n < kHintEvery && view.is_committed(tail); ++n) ++tail;
+    // A cell more: the hint may lie in the midst of one.
+    tail = view.walk(tail, tail + (kHintEvery + 1) * kItems);
     const auto difference = static_cast<std::int64_t>(tail - head);
     return static_cast<std::size_t>(
         std::clamp<std::int64_t>(difference, 0, static_cast<std::int64_t>(view.capacity)));
-  }
-
- private:
-  static std::uint32_t turn_of(std::uint64_t position) {
-    return static_cast<std::uint32_t>(position + 1);
-  }
-
-  static View attach(std::span<std::byte> memory) {
-    Control* const control = internal::attach_object<Control>(memory);
-    // Relaxed: written before the memory was published, and copied here once.
-    const std::uint64_t capacity =
-        control == nullptr ? 0 : Env::load(control->capacity, std::memory_order_relaxed);
-    const bool fits = capacity > 0 && capacity <= kMaxCapacity &&
-                      // Relaxed, as above.
-                      Env::load(control->slot_size, std::memory_order_relaxed) == sizeof(Slot) &&
-                      bytes_for(capacity) <= memory.size();
-    if (!fits) {
-      throw Error(Status::corrupt,
-                  {.tried = "attach to a ring in " + std::to_string(memory.size()) + " bytes",
-                   .expected = "slots of " + std::to_string(sizeof(Slot)) + " bytes",
-                   .found = "capacity " + std::to_string(capacity) + ", or another slot size"});
-    }
-    const std::uint64_t storage = std::bit_ceil(capacity);
-    return {control, internal::attach_object<Slot>(memory.subspan(sizeof(Control)), storage),
-            capacity, storage - 1, sizeof(T)};
   }
 };
 
@@ -204,35 +142,36 @@ template <class T, class Env>
 class BasicSpscRing<T, Env>::Producer {
  public:
   /// Takes over where a predecessor stopped. Throws Error if `memory` holds no ring of T.
-  explicit Producer(std::span<std::byte> memory) : view_(attach(memory)) {
-    // Acquire: pairs with Consumer::release, so that what was consumed may be overwritten.
+  explicit Producer(std::span<std::byte> memory) : view_(View::attach(memory)) {
+    // Acquire: pairs with Consumer::acknowledge, so that what was consumed may be overwritten.
     head_ = Env::load(view_.control->head, std::memory_order_acquire);
-    // Relaxed: a hint; the turns decide.
-    tail_ = Env::load(view_.control->tail, std::memory_order_relaxed);
-    if (static_cast<std::int64_t>(tail_ - head_) < 0) tail_ = head_;
-    while (tail_ - head_ < view_.capacity && view_.is_committed(tail_)) ++tail_;
-    // Relaxed: a hint; the predecessor may have died before it left this one.
-    Env::store(view_.control->tail, tail_, std::memory_order_relaxed);
+    // Relaxed: a hint; the cells decide.
+    std::uint64_t tail = Env::load(view_.control->tail, std::memory_order_relaxed);
+    if (static_cast<std::int64_t>(tail - head_) < 0) tail = head_;
+    next_ = view_.place(view_.walk(tail, head_ + view_.capacity));
+    stop_ = next_.index;
+    leave_hint();  // the predecessor may have died before it left this one
   }
 
   /// A slot to fill in place, or nullptr if there is no room: status() tells whether the ring is
   /// full or corrupt. The slot's old contents are of no meaning. What is written there is there as
   /// it is, padding included.
   [[nodiscard]] T* try_claim() {
-    if (tail_ - head_ >= view_.capacity) [[unlikely]] {
-      if (!look_at_head()) return refuse(Status::corrupt);
-      if (tail_ - head_ >= view_.capacity) return refuse(Status::full);
-    }
-    return &view_.slot(tail_).value;
+    if (next_.index >= stop_ && !find_room()) [[unlikely]]
+      return nullptr;
+    return &next_.item();
   }
 
   /// Publishes what was filled in since try_claim(). Not calling it, or dying before it, is as if
   /// there had been no claim.
   void commit() {
-    // Release: the commit; pairs with the acquire in is_committed().
-    Env::store(view_.slot(tail_).turn, turn_of(tail_), std::memory_order_release);
-    ++tail_;
-    if (tail_ % kSlotsInLine == 0) line_filled();
+    if constexpr (kItems > 1) {
+      ++next_.index;
+      next_.commit(next_.index);
+    } else {
+      next_.commit(1);
+      go_on();
+    }
   }
 
   /// ok, full or corrupt. Padding stays in this process: zeroes go.
@@ -245,34 +184,36 @@ class BasicSpscRing<T, Env>::Producer {
     return Status::ok;
   }
 
-  /// Pushes as many of `values` as there is room for, in order; returns how many. Each is committed
-  /// by itself: a crash leaves a prefix.
+  /// Pushes as many of `values` as there is room for, in order; returns how many. They are
+  /// committed from the first to the last: a crash leaves a prefix.
   std::size_t try_push_n(std::span<const T> values) {
-    if (values.empty() || try_claim() == nullptr) return 0;
-    if (view_.capacity - (tail_ - head_) < values.size() && !look_at_head()) {
-      status_ = Status::corrupt;
-      return 0;
-    }
-    const std::size_t room = view_.capacity - (tail_ - head_);
-    const std::size_t count = std::min(values.size(), room);
+    if (values.empty()) return 0;
+    std::uint64_t room = 0;
+    if (!room_for(values.size(), room)) return 0;
+    const std::size_t count = std::min<std::size_t>(values.size(), room);
     if (count < values.size()) status_ = Status::full;
-    const bool fetches = room - count > kSlotsToWrite;
+    const bool fetches = room - count > kCellsToWrite * kItems;
     // Copies of their own, so that the compiler need not read them again after each store.
     const View view = view_;
-    const std::uint64_t tail = tail_;
+    Place next = next_;
     for (std::size_t done = 0; done < count;) {
-      if (fetches) prefetch_to_write(&view.slot(tail + done + kSlotsToWrite));
-      const std::size_t stop = std::min(count, done + kSlotsInLine);
-      for (; done < stop; ++done) {
-        Slot& slot = view.slot(tail + done);
-        put(slot.value, values[done]);
-        // Release: as in commit().
-        Env::store(slot.turn, turn_of(tail + done), std::memory_order_release);
+      if (next.index >= kItems) {
+        view.go_on(next);
+        if (fetches) prefetch_to_write(view.ahead(next.cell, kCellsToWrite));
       }
+      const std::size_t some = std::min(count - done, kItems - next.index);
+      if (some == kItems && !internal::kMayHavePadding<T>) {
+        view.copy_cell(next.cell->items, &values[done]);
+      } else {
+        for (std::size_t i = 0; i < some; ++i) put((&next.item())[i], values[done + i]);
+      }
+      done += some;
+      next.index += static_cast<std::uint32_t>(some);
+      next.commit(next.index);
     }
-    tail_ += count;
-    // Relaxed: as in commit().
-    Env::store(view_.control->tail, tail_, std::memory_order_relaxed);
+    next_ = next;
+    stop_ = kItems > 1 ? next.index : 0;
+    leave_hint();
     return count;
   }
 
@@ -281,22 +222,53 @@ class BasicSpscRing<T, Env>::Producer {
   [[nodiscard]] std::size_t capacity() const { return view_.capacity; }
 
  private:
-  void line_filled() {
-    if (view_.capacity - (tail_ - head_) > kSlotsToWrite) {
-      prefetch_to_write(&view_.slot(tail_ + kSlotsToWrite));
+  /// Goes on to the next cell, if need be, and sees how many of its items may be written.
+  bool find_room() {
+    std::uint64_t room = 0;
+    if (!room_for(1, room)) return false;
+    if (next_.index >= kItems) go_on();
+    // With one item to a cell it stays 0: there is room for one or for none.
+    if constexpr (kItems > 1) {
+      stop_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(next_.index + room, kItems));
     }
-    // Relaxed: a hint for size() and for a successor, who both walk on along the turns.
-    if (tail_ % kHintEvery == 0) Env::store(view_.control->tail, tail_, std::memory_order_relaxed);
+    return true;
   }
 
-  /// Sees what the consumer has freed; false if the bytes are hostile.
-  bool look_at_head() {
-    // Acquire: pairs with Consumer::release; the consumer has finished reading what it freed.
-    const std::uint64_t head = Env::load(view_.control->head, std::memory_order_acquire);
-    // What we wrote and what is read must be at most a ring apart.
-    if (tail_ - head > view_.capacity) return false;
-    head_ = head;
+  void go_on() {
+    view_.go_on(next_);
+    // As far as was seen: what is not known to be free, the consumer may be reading.
+    if (view_.capacity - (next_.first - head_) > kCellsToWrite * kItems) {
+      prefetch_to_write(view_.ahead(next_.cell, kCellsToWrite));
+    }
+    if (next_.first / kItems % kHintEvery == 0) leave_hint();
+  }
+
+  /// How many items may be pushed; looks at head only if fewer than `wanted`. False if none, and
+  /// status_ says why.
+  bool room_for(std::size_t wanted, std::uint64_t& room) {
+    std::uint64_t used = next_.position() - head_;
+    if (used > view_.capacity || view_.capacity - used < wanted) {
+      // Acquire: pairs with Consumer::acknowledge; the consumer has finished reading what it freed.
+      const std::uint64_t head = Env::load(view_.control->head, std::memory_order_acquire);
+      used = next_.position() - head;
+      // What we wrote and what is read must be at most a ring apart.
+      if (used > view_.capacity) {
+        status_ = Status::corrupt;
+        return false;
+      }
+      head_ = head;
+      if (used == view_.capacity) {
+        status_ = Status::full;
+        return false;
+      }
+    }
+    room = view_.capacity - used;
     return true;
+  }
+
+  void leave_hint() {
+    // Relaxed: a hint for size() and for a successor, who both walk on along the cells.
+    Env::store(view_.control->tail, next_.position(), std::memory_order_relaxed);
   }
 
   void put(T& slot, const T& value) {
@@ -307,15 +279,11 @@ class BasicSpscRing<T, Env>::Producer {
     }
   }
 
-  T* refuse(Status why) {
-    status_ = why;
-    return nullptr;
-  }
-
   View view_;
-  std::uint64_t tail_ = 0;  // the next position to write
-  std::uint64_t head_ = 0;  // the consumer's head when last looked at
+  Place next_ = {};         // where to write
+  std::uint32_t stop_ = 0;  // how far in that cell, as far as was seen
   Status status_ = Status::ok;
+  std::uint64_t head_ = 0;  // the consumer's head when last looked at
 };
 
 /// The reading side; private to its process.
@@ -323,27 +291,25 @@ template <class T, class Env>
 class BasicSpscRing<T, Env>::Consumer {
  public:
   /// Takes over where a predecessor stopped. Throws Error if `memory` holds no ring of T.
-  explicit Consumer(std::span<std::byte> memory) : view_(attach(memory)) {
-    // Acquire: pairs with the predecessor's release in release().
-    head_ = Env::load(view_.control->head, std::memory_order_acquire);
+  explicit Consumer(std::span<std::byte> memory) : view_(View::attach(memory)) {
+    // Acquire: pairs with the predecessor's release in acknowledge().
+    next_ = view_.place(Env::load(view_.control->head, std::memory_order_acquire));
+    stop_ = next_.index;
   }
 
   /// The oldest item, in place, or nullptr if there is none. It stays until release().
   [[nodiscard]] const T* try_peek() {
-    if (!view_.is_committed(head_)) {
-      run_ = 0;
-      return nullptr;
-    }
-    return &view_.slot(head_).value;
+    if (next_.index >= stop_ && !find_items()) return nullptr;
+    return &next_.item();
   }
 
   /// Acknowledges the item that try_peek() returned: its slot may be written again.
   void release() {
-    ++head_;
-    // Release: pairs with the acquire of head in Producer; our reads of the slot come before it.
-    Env::store(view_.control->head, head_, std::memory_order_release);
-    if (head_ % kSlotsInLine == 0 && ++run_ > kFetchAfter / 4) {
-      prefetch_to_read(&view_.slot(head_ + kSlotsToRead));
+    acknowledge(next_.position() + 1);
+    if constexpr (kItems > 1) {
+      ++next_.index;
+    } else {
+      go_on();
     }
   }
 
@@ -361,44 +327,72 @@ class BasicSpscRing<T, Env>::Consumer {
   std::size_t try_pop_n(std::span<T> values) {
     const std::size_t most = std::min<std::size_t>(values.size(), view_.capacity);
     const View view = view_;  // as in try_push_n()
-    const std::uint64_t head = head_;
+    Place next = next_;
     std::uint32_t run = run_;
     std::size_t done = 0;
-    for (bool more = true; more && done < most;) {
-      const std::size_t asked = std::min(most - done, kSlotsInLine);
-      const std::size_t found = committed(view, head + done, asked);
-      more = found == asked;
-      run = more ? run + 1 : 0;
-      if (run > kFetchAfter / 4) prefetch_to_read(&view.slot(head + done + kSlotsToRead));
-      for (const std::size_t stop = done + found; done < stop; ++done) {
-        view.copy(values[done], view.slot(head + done).value);
+    while (done < most) {
+      if (next.index >= kItems) {
+        view.go_on(next);
+        if (++run > kFetchAfter / 4) fetch(view, next);
       }
+      const std::uint32_t there = next.committed() - next.index;
+      if (there == kItems && most - done >= kItems) {
+        // Apart, for nothing to wait for the load of `there`.
+        view.copy_cell(&values[done], next.cell->items);
+        next.index = kItems;
+        done += kItems;
+        continue;
+      }
+      if (there == 0) {
+        run = 0;
+        break;
+      }
+      const std::size_t some = std::min<std::size_t>(there, most - done);
+      for (std::size_t i = 0; i < some; ++i) view.copy(values[done + i], (&next.item())[i]);
+      next.index += static_cast<std::uint32_t>(some);
+      done += some;
     }
     run_ = run;
-    if (done > 0) {
-      head_ += done;
-      // Release: as in release().
-      Env::store(view_.control->head, head_, std::memory_order_release);
-    }
+    next_ = next;
+    stop_ = kItems > 1 ? next.index : 0;
+    if (done > 0) acknowledge(next.position());
     return done;
   }
 
   [[nodiscard]] std::size_t capacity() const { return view_.capacity; }
 
  private:
-  /// How many items from `position` on are committed, at most `most`, which is not 0. They are
-  /// committed in order: if the last of them is, all are.
-  [[nodiscard]] static std::size_t committed(const View& view, std::uint64_t position,
-                                             std::size_t most) {
-    if (view.is_committed(position + most - 1)) return most;
-    std::size_t count = 0;
-    while (count + 1 < most && view.is_committed(position + count)) ++count;
-    return count;
+  /// Goes on to the next cell, if need be, and sees how many of its items are there.
+  bool find_items() {
+    if (next_.index >= kItems) go_on();
+    const std::uint32_t there = next_.committed();
+    if (there == next_.index) {
+      run_ = 0;
+      return false;
+    }
+    if constexpr (kItems > 1) stop_ = there;  // else as in Producer
+    return true;
+  }
+
+  void go_on() {
+    view_.go_on(next_);
+    if constexpr (kItems > 1) stop_ = 0;
+    if (++run_ > kFetchAfter / 4) fetch(view_, next_);
+  }
+
+  static void fetch(const View& view, const Place& place) {
+    if (view.cell_count > kCellsToRead) prefetch_to_read(view.ahead(place.cell, kCellsToRead));
+  }
+
+  void acknowledge(std::uint64_t position) {
+    // Release: pairs with the acquire of head in Producer; our reads of the items come before it.
+    Env::store(view_.control->head, position, std::memory_order_release);
   }
 
   View view_;
-  std::uint64_t head_ = 0;  // the next position to read
-  std::uint32_t run_ = 0;   // lines read since there was none to read
+  Place next_ = {};         // what to read
+  std::uint32_t stop_ = 0;  // how far in that cell, as far as was seen
+  std::uint32_t run_ = 0;   // cells read since there was none to read
 };
 
 /// The ring that ships.

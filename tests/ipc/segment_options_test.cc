@@ -150,6 +150,19 @@ TEST(SegmentReport, OfTheDefaults) {
   EXPECT_THAT(made.report().shortfalls, IsEmpty());
 }
 
+TEST(SegmentReport, ByDefaultWhoOpensTouchesWhatItNeeds) {
+  constexpr std::size_t kMany = std::size_t{8} << 20;  // 2048 pages
+  const Segment made = create("quick", {}, kMany);
+  EXPECT_TRUE(made.report().populated);
+  EXPECT_LT(faults_of(made), 20);
+  const Segment opened = Segment::open("quick", kKind);
+  EXPECT_FALSE(opened.report().populated);
+  EXPECT_THAT(opened.report().shortfalls, IsEmpty()) << "as wished";
+  const Segment asked = Segment::open("quick", kKind, {.populate = Populate::yes});
+  EXPECT_TRUE(asked.report().populated);
+  EXPECT_LT(faults_of(asked), 20);
+}
+
 TEST(SegmentReport, PopulatedMeansThatNoAccessFaults) {
   constexpr std::size_t kMany = std::size_t{8} << 20;  // 2048 pages
   const Segment made = create("mapped", {.populate = Populate::yes}, kMany);

@@ -102,7 +102,7 @@ struct Model {
       case Step::push:
         return push(value);
       case Step::push_many:
-        return push_many(value, value % 7);
+        return push_many(value, value % 19);
       case Step::claim_only:
         return claim(value, false);
       case Step::claim_and_commit:
@@ -110,7 +110,7 @@ struct Model {
       case Step::pop:
         return pop();
       case Step::pop_many:
-        return pop_many(value % 7);
+        return pop_many(value % 19);
       case Step::peek_only:
         return peek(false);
       case Step::peek_and_release:
@@ -134,7 +134,7 @@ struct Model {
 };
 
 RC_GTEST_PROP(SpscRingProperty, BehavesAsABoundedDeque, ()) {
-  Model model(*rc::gen::inRange<std::size_t>(1, 9));
+  Model model(*rc::gen::inRange<std::size_t>(1, 30));
   const auto steps = *rc::gen::container<std::vector<int>>(rc::gen::inRange(0, kSteps));
   std::uint64_t value = 0;
   for (const int step : steps) {

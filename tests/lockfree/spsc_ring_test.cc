@@ -23,8 +23,9 @@ namespace sluice::tests {
 namespace {
 
 // The layout that the header documents: what processes of different builds agree on.
-constexpr std::size_t kCapacityAt = 0, kSlotSizeAt = 8, kTailAt = 128, kHeadAt = 256,
-                      kSlotsAt = 384;
+constexpr std::size_t kCapacityAt = 0, kCellSizeAt = 8, kItemsInCellAt = 12, kTailAt = 128,
+                      kHeadAt = 256, kCellsAt = 384;
+constexpr std::size_t kLine = 64;
 
 /// A formatted ring and its two sides.
 template <class T>
@@ -44,7 +45,7 @@ struct Ring {
 };
 
 TEST(SpscRing, HoldsExactlyTheCapacityAskedFor) {
-  for (const std::size_t capacity : {1, 2, 3, 5, 7, 8, 100, 1000}) {
+  for (const std::size_t capacity : {1, 2, 3, 5, 7, 8, 14, 15, 16, 17, 100, 1000}) {
     Ring<std::uint32_t> ring(capacity);
     EXPECT_EQ(ring.producer->capacity(), capacity);
     EXPECT_EQ(ring.consumer->capacity(), capacity);
@@ -86,6 +87,9 @@ struct alignas(64) Aligned {
 struct alignas(128) MostAligned {
   std::uint64_t id;
 };
+struct Item24 {
+  std::array<std::uint64_t, 3> words;
+};
 struct Odd {
   std::array<char, 13> text;
 };
@@ -96,7 +100,14 @@ struct NotDefaultConstructible {
 
 template <class T>
 class SpscRingOf : public testing::Test {};
-using Payloads = testing::Types<char, std::uint64_t, Odd, Aligned, MostAligned>;
+struct Quarter {
+  std::array<std::uint64_t, 2> words;
+};
+struct alignas(16) Half {
+  std::array<std::uint64_t, 4> words;
+};
+using Payloads =
+    testing::Types<char, std::uint64_t, Odd, Quarter, Item24, Half, Aligned, MostAligned>;
 TYPED_TEST_SUITE(SpscRingOf, Payloads);
 
 TYPED_TEST(SpscRingOf, ItemsOfAnySizeAndAlignmentArriveWholeAndAligned) {
@@ -193,7 +204,7 @@ TEST(SpscRing, BatchesAndSinglesMix) {
 // Take-over: what a successor finds in the memory alone
 
 TEST(SpscRing, SuccessorsOfBothSidesGoOnAtEveryFillLevelAndOffset) {
-  for (const std::size_t capacity : {1, 2, 3, 4, 7}) {
+  for (const std::size_t capacity : {1, 2, 3, 4, 6, 7, 8, 9, 15}) {
     for (std::size_t offset = 0; offset < 2 * capacity + 2; ++offset) {
       for (std::size_t level = 0; level <= capacity; ++level) {
         Ring<std::size_t> ring(capacity);
@@ -258,17 +269,21 @@ TEST(SpscRing, AnItemThatWasNotAcknowledgedIsDeliveredAgain) {
   EXPECT_EQ(value, 1);
 }
 
-TEST(SpscRing, PositionsMayPassWhatATurnCanCount) {
-  // Turns are the low half of the position: started shortly before they wrap.
-  for (const std::size_t capacity : {1, 3, 4}) {
+TEST(SpscRing, PositionsMayPassWhatTheWordOfACellCanCount) {
+  // The word of a cell is the low half of a position: started shortly before they wrap, with cells
+  // as the lap before has left them.
+  for (const std::size_t capacity : {1, 3, 4, 30}) {
     Ring<std::uint64_t> ring(capacity);
     const std::uint64_t start = (std::uint64_t{1} << 32) - 6;
+    for (std::size_t at = kCellsAt; at < ring.memory.span().size(); at += kLine) {
+      ring.memory.poke(at, static_cast<std::uint32_t>(start - 50));
+    }
     ring.memory.poke(kTailAt, start);
     ring.memory.poke(kHeadAt, start);
     ring.new_producer();
     ring.new_consumer();
     std::uint64_t value = 0;
-    for (std::uint64_t i = 0; i < 20; ++i) {
+    for (std::uint64_t i = 0; i < 100; ++i) {
       ASSERT_EQ(ring.consumer->try_pop(value), Status::empty) << i;
       ASSERT_EQ(ring.producer->try_push(i), Status::ok);
       if (i % 3 == 0) ring.new_producer();
@@ -367,7 +382,7 @@ TEST(SpscRing, AnyBytesInTheMappingAreHarmless) {
           return (std::uint64_t{1} << 32) + random() % 40 - 20;
       }
     };
-    for (std::size_t at = kSlotsAt; at + 8 <= ring.memory.span().size(); at += 8) {
+    for (std::size_t at = kCellsAt; at + 8 <= ring.memory.span().size(); at += 8) {
       if (random() % 2 == 0) ring.memory.poke(at, hostile());
     }
     ring.memory.poke(kTailAt, hostile());
@@ -387,22 +402,67 @@ TEST(SpscRing, AnyBytesInTheMappingAreHarmless) {
 
 TEST(SpscRing, KeepsTheLayoutThatTheHeaderDocuments) {
   Ring<std::uint64_t> ring(3);
-  EXPECT_EQ(SpscRing<std::uint64_t>::bytes_for(3), kSlotsAt + 4 * 16);
+  EXPECT_EQ(SpscRing<std::uint64_t>::bytes_for(3), kCellsAt + 2 * kLine);
   EXPECT_EQ(ring.memory.peek<std::uint64_t>(kCapacityAt), 3U);
-  EXPECT_EQ(ring.memory.peek<std::uint64_t>(kSlotSizeAt), 16U);
+  EXPECT_EQ(ring.memory.peek<std::uint32_t>(kCellSizeAt), kLine);
+  EXPECT_EQ(ring.memory.peek<std::uint32_t>(kItemsInCellAt), 7U);
   std::uint64_t value = 0;
   EXPECT_EQ(ring.producer->try_push(0x1122334455667788), Status::ok);
   EXPECT_EQ(ring.producer->try_push(2), Status::ok);
   EXPECT_EQ(ring.consumer->try_pop(value), Status::ok);
   EXPECT_EQ(ring.memory.peek<std::uint64_t>(kHeadAt), 1U);
-  EXPECT_EQ(ring.memory.peek<std::uint32_t>(kSlotsAt), 1U) << "turn of position 0";
-  EXPECT_EQ(ring.memory.peek<std::uint64_t>(kSlotsAt + 8), 0x1122334455667788U);
-  EXPECT_EQ(ring.memory.peek<std::uint32_t>(kSlotsAt + 16), 2U);
-  for (std::uint64_t i = 2; i < 16; ++i) {
+  EXPECT_EQ(ring.memory.peek<std::uint32_t>(kCellsAt), 2U) << "positions 0 and 1 of cell 0";
+  EXPECT_EQ(ring.memory.peek<std::uint64_t>(kCellsAt + 8), 0x1122334455667788U);
+  EXPECT_EQ(ring.memory.peek<std::uint64_t>(kCellsAt + 16), 2U);
+  for (std::uint64_t i = 2; i < 16 * 7 + 1; ++i) {
     EXPECT_EQ(ring.consumer->try_pop(value), Status::ok);
     EXPECT_EQ(ring.producer->try_push(i), Status::ok);
   }
-  EXPECT_EQ(ring.memory.peek<std::uint64_t>(kTailAt), 16U);
+  EXPECT_EQ(ring.memory.peek<std::uint32_t>(kCellsAt + kLine), 16U * 7) << "cell 15, full";
+  EXPECT_EQ(ring.memory.peek<std::uint32_t>(kCellsAt), 16U * 7 + 1) << "cell 16, its first item";
+  EXPECT_EQ(ring.memory.peek<std::uint64_t>(kTailAt), 16U * 7);
+}
+
+TEST(SpscRing, AnItemOfMoreThanHalfALineHasACellOfItsOwn) {
+  struct Large {
+    std::array<std::uint64_t, 5> words;
+  };
+  Ring<Large> ring(3);
+  EXPECT_EQ(SpscRing<Large>::bytes_for(3), kCellsAt + 3 * 48);
+  EXPECT_EQ(ring.memory.peek<std::uint32_t>(kCellSizeAt), 48U);
+  EXPECT_EQ(ring.memory.peek<std::uint32_t>(kItemsInCellAt), 1U);
+  EXPECT_EQ(ring.producer->try_push({{1, 2, 3, 4, 5}}), Status::ok);
+  EXPECT_EQ(ring.producer->try_push({{6, 7, 8, 9, 10}}), Status::ok);
+  EXPECT_EQ(ring.memory.peek<std::uint32_t>(kCellsAt + 48), 2U);
+  EXPECT_EQ(ring.memory.peek<std::uint64_t>(kCellsAt + 48 + 8), 6U);
+}
+
+TEST(SpscRing, SmallItemsTakeLessThanTheirWordsWould) {
+  EXPECT_LE(SpscRing<std::uint64_t>::bytes_for(1024), kCellsAt + 1024 * 10);
+  EXPECT_LE(SpscRing<char>::bytes_for(1024), kCellsAt + 1024 * 5 / 4);
+}
+
+TEST(SpscRing, RefusesTheLayoutOfOneItemToASlot) {
+  Ring<std::uint64_t> ring(4);
+  ring.memory.poke(kCellSizeAt, std::uint64_t{16});
+  EXPECT_THROW(SpscRing<std::uint64_t>::Producer{ring.memory}, Error);
+  // Of the same size, without a number of items.
+  ring.memory.poke(kCellSizeAt, std::uint64_t{64});
+  EXPECT_THROW(SpscRing<std::uint64_t>::Consumer{ring.memory}, Error);
+}
+
+TEST(SpscRing, AWordThatIsNoPositionInItsCellMeansThatNothingIsThere) {
+  for (const std::uint32_t word : {3U, 8U, 1000U, ~std::uint32_t{0}, 1U << 31}) {
+    Ring<std::uint64_t> ring(20);
+    for (std::uint64_t i = 0; i < 3; ++i) ASSERT_EQ(ring.producer->try_push(i), Status::ok);
+    std::uint64_t value = 0;
+    for (std::uint64_t i = 0; i < 3; ++i) ASSERT_EQ(ring.consumer->try_pop(value), Status::ok);
+    ring.memory.poke(kCellsAt, word);
+    EXPECT_EQ(ring.consumer->try_pop(value), Status::empty) << word;
+    std::array<std::uint64_t, 20> values = {};
+    EXPECT_EQ(ring.consumer->try_pop_n(values), 0U) << word;
+    EXPECT_EQ(SpscRing<std::uint64_t>::size(ring.memory), 0U) << word;
+  }
 }
 
 // -------------------------------------------------------------------------------------------------
