@@ -42,7 +42,6 @@ int main(int argc, char** argv) {
       }
     });
   }
-
   const auto join = [&] {
     while (interrupted == 0 && tasks.join(std::chrono::milliseconds(50)) == Status::timeout)
       continue;
