@@ -96,7 +96,8 @@ void describe_consumers(Inspection& inspection, std::uint64_t units) {
 void inspect_items(Inspection& inspection) {
   std::optional<ObjectCopy> copy = inspection.copy(kHead);
   if (!copy) {
-    return inspection.fault(std::to_string(inspection.room()) + " bytes, too few for a queue");
+    inspection.fault(std::to_string(inspection.room()) + " bytes, too few for a queue");
+    return;
   }
   const auto& header = *attach_object<QueueHeader>(copy->bytes());
   const auto& control = *attach_object<Control>(copy->bytes().subspan(kQueueRecordsOffset));
@@ -104,7 +105,10 @@ void inspect_items(Inspection& inspection) {
   describe_counters(inspection, control);
   inspection.lock("lock", control.lock.report(), 0);
   if (get(header.ends_with_producers) != 0) describe_producers(inspection, header.seats);
-  if (!fault.empty()) return inspection.fault(std::move(fault));
+  if (!fault.empty()) {
+    inspection.fault(std::move(fault));
+    return;
+  }
   if (get(control.leased.count) != 0) describe_consumers(inspection, get(control.fresh));
 }
 

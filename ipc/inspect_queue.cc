@@ -109,7 +109,8 @@ void inspect_queue(Inspection& inspection) {
   for (int attempt = 0; attempt < kMostReads; ++attempt) {
     copy = inspection.copy(kHead);
     if (!copy) {
-      return inspection.fault(std::to_string(inspection.room()) + " bytes, too few for a queue");
+      inspection.fault(std::to_string(inspection.room()) + " bytes, too few for a queue");
+      return;
     }
     words = {attach_object<QueueHeader>(copy->bytes()),
              attach_object<Control>(copy->bytes().subspan(kQueueRecordsOffset))};

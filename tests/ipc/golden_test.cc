@@ -23,6 +23,7 @@
 #include <filesystem>
 #include <fstream>
 #include <ios>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <ostream>
@@ -316,7 +317,8 @@ void use_arena(const std::string& name) {
   EXPECT_EQ(arena->bytes(arena->allocate(64)).size(), 64U);
 }
 
-/// The maker's progress in the peer's ring, which it has in memory of its own.
+/// How far a side has read, which it has in memory of its own; not on the stack, whose alignment
+/// asan does not keep.
 struct alignas(kNoSharing) Progress {
   std::array<std::byte, ByteRing::kProgressBytes> bytes = {};
 };
@@ -324,10 +326,10 @@ struct alignas(kNoSharing) Progress {
 /// A memfd has no name: the file holds its bytes.
 void make_sealed(const std::string& path) {
   auto memory = internal::SealedMemory::make(256, 1000);
-  Progress peer;
+  const auto peer = std::make_unique<Progress>();
   const std::string text = "hello";
   EXPECT_EQ(
-      ByteRing::Producer(memory.ring(), peer.bytes).try_write(7, std::as_bytes(std::span(text))),
+      ByteRing::Producer(memory.ring(), peer->bytes).try_write(7, std::as_bytes(std::span(text))),
       Status::ok);
   std::filesystem::copy_file("/proc/self/fd/" + std::to_string(memory.fd().get()), path);
 }
@@ -351,8 +353,8 @@ void use_sealed(const std::string& path) {
   // Relaxed: nobody writes.
   EXPECT_EQ(internal::RealEnv::load(memory.control().max_message, std::memory_order_relaxed),
             1000U);
-  Progress mine;
-  ByteRing::Consumer peer(memory.ring(), mine.bytes);
+  const auto mine = std::make_unique<Progress>();
+  ByteRing::Consumer peer(memory.ring(), mine->bytes);
   const auto record = peer.try_peek();
   ASSERT_TRUE(record);
   EXPECT_EQ(record->type, 7U);
