@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Workers fetch pages, one worker for each core; a page that fails is done as well. Ctrl-C during
-// the join() stops all of it: with --interrupt the last page presses it.
+// the join() stops all of it; a page called ctrl-c presses it.
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <fstream>
@@ -22,20 +21,22 @@
 
 using sluice::Status;
 
-static volatile std::sig_atomic_t interrupted = 0;
+namespace {
+volatile std::sig_atomic_t interrupted = 0;
 
 /// Files stand for the network.
-static std::string fetch(const std::string& page) {
+std::string fetch(const std::string& page) {
   if (page == "ctrl-c" && kill(getppid(), SIGINT) == 0) pause();
   return page + (std::ifstream(page).get() < 0 ? ": failed" : ": fetched");
 }
+}  // namespace
 
 int main(int argc, char** argv) {
   std::signal(SIGINT, [](int) { interrupted = 1; });
   sluice::JoinableQueue<std::string> tasks;
   sluice::Queue<std::string> results;
   std::list<sluice::Process> workers;
-  for (unsigned i = 0; i < std::max(1U, std::thread::hardware_concurrency()); ++i) {
+  for (unsigned i = 0; i < std::thread::hardware_concurrency(); ++i) {
     workers.emplace_back([&] {
       while (auto task = tasks.pop()) {
         if (results.push(fetch(**task)) == Status::ok) task->done();
@@ -50,8 +51,7 @@ int main(int argc, char** argv) {
     if (tasks.push(page) != Status::ok) return 1;
   }
   join();
-  const bool interrupt = argc > 1 && argv[1] == std::string("--interrupt");
-  if (interrupt && tasks.push("ctrl-c") == Status::ok) join();
+  if (argc > 1 && tasks.push(argv[1]) == Status::ok) join();
   std::set<std::string> sorted;
   for (std::string text; results.try_pop(text) == Status::ok;) sorted.insert(text);
   for (const std::string& text : sorted) std::cout << text << '\n';

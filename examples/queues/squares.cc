@@ -8,9 +8,9 @@
 #include <iostream>
 #include <list>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <thread>
-#include <vector>
 
 #include "sluice/ipc/joinable_queue.h"
 #include "sluice/ipc/queue.h"
@@ -24,15 +24,16 @@ int main() {
   const unsigned consumers = 2 * std::max(1U, std::thread::hardware_concurrency());
   using Item = std::optional<int>;  // none: the pill
   sluice::JoinableQueue<Item> tasks;
-  sluice::Queue<std::string> results, exits;
+  sluice::Queue<std::string> results;
+  sluice::Queue<std::string> exits;
 
   const auto consume = [&](const std::string& name) {
     while (auto task = tasks.pop()) {
       if (const Item item = **task; item) {
         std::this_thread::sleep_for(100ms);
-        const std::string n = std::to_string(*item);
-        if (results.push(n + " * " + n + " = " + std::to_string(*item * *item)) != Status::ok)
-          return;
+        std::ostringstream text;
+        text << *item << " * " << *item << " = " << *item * *item;
+        if (results.push(text.str()) != Status::ok) return;
         task->done();
       } else {
         if (exits.push(name + ": Exiting") == Status::ok) task->done();

@@ -19,6 +19,8 @@ struct Result {
   int number, square;
 };
 
+namespace {
+
 /// Returns how many workers were killed.
 int hand_out(const std::vector<int>& numbers, sluice::Queue<Result>& results, bool first) {
   sluice::Queue<int> jobs(100);
@@ -37,6 +39,8 @@ int hand_out(const std::vector<int>& numbers, sluice::Queue<Result>& results, bo
   return static_cast<int>(std::ranges::count_if(
       workers, [](const sluice::Process& worker) { return worker.exit_code() == -SIGKILL; }));
 }
+
+}  // namespace
 
 int main() {
   std::vector<int> missing = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
