@@ -173,6 +173,16 @@ class BasicIndexStack {
     return give_back(index);
   }
 
+  /// Whether nothing is inside. A snapshot, and unlike try_pop() it never asks who lives.
+  [[nodiscard]] bool empty() const noexcept {
+    const std::uint64_t now = head();
+    const std::uint32_t first = words_.first_of(now);
+    if (!Words::is_taken(now)) return first == 0;
+    // Relaxed: seen with the head. What is no index is try_pop()'s to report.
+    return first != 0 && first <= capacity_ &&
+           Env::load(nodes_[first - 1].next, std::memory_order_relaxed) == 0;
+  }
+
   /// Who holds this index; nobody if it is in the stack, or is no index at all. A snapshot.
   [[nodiscard]] Tag owner_of(std::uint32_t index) const noexcept {
     if (index >= capacity_) return participant::kNobody;

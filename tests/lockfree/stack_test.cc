@@ -54,6 +54,20 @@ struct Stack : Formatted {
   IndexStack stack;
 };
 
+TEST(IndexStack, IsEmptyWhenAllAreTaken) {
+  Stack s(3);
+  Indices all;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_FALSE(s.stack.empty());
+    std::uint32_t index = 0;
+    EXPECT_EQ(s.stack.try_pop(index), Status::ok);
+    all.push_back(index);
+  }
+  EXPECT_TRUE(s.stack.empty());
+  EXPECT_EQ(s.stack.push(all[1]), Status::ok);
+  EXPECT_FALSE(s.stack.empty());
+}
+
 TEST(IndexStack, HandsOutEachIndexOnceAndTheLastPushedFirst) {
   Stack s(4);
   EXPECT_EQ(s.stack.capacity(), 4U);
