@@ -11,6 +11,7 @@
 #ifndef SLUICE_LOCKFREE_TASK_COLLECTOR_H_
 #define SLUICE_LOCKFREE_TASK_COLLECTOR_H_
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -57,13 +58,20 @@ class TaskCollector : public TaskSide<Env> {
   /// Waits for one: ok, closed (the board was closed, and nothing is allocated, under way, or still
   /// to be collected), timeout, corrupt or foreign_registry.
   Status collect(Task& task, TaskState& state, Deadline deadline) {
+    return collect(task, state, deadline, [] { return false; });
+  }
+
+  /// The same, but empty as soon as `enough()` and there is none: whoever makes that true calls
+  /// wake() of any handle of the board.
+  template <std::predicate Enough>
+  Status collect(Task& task, TaskState& state, Deadline deadline, Enough enough) {
     Status status = try_collect(task, state);
     if (status != Status::empty) return status;
     const Status waited = view_.control().has_done.await(
         deadline,
         [&] {
           status = try_collect(task, state);
-          return status != Status::empty;
+          return status != Status::empty || enough();
         },
         [this] {
           done_.suspect_claims();

@@ -87,6 +87,14 @@ class TaskSide {
   }
   [[nodiscard]] bool is_open() const noexcept { return view_.is_open(); }
 
+  /// Whether a worker sleeps, for want of tasks.
+  [[nodiscard]] bool has_idle_workers() const noexcept {
+    return view_.control().has_ready.maybe_waiting();
+  }
+
+  /// Has collectors look again.
+  void wake() noexcept { view_.control().has_done.notify_all(); }
+
   /// No more posts: workers do what is left, then they are told `closed`, and so is the collector
   /// once it has all. Whoever likes may close, and more than once.
   void close() noexcept { end(TaskPhase::closed); }

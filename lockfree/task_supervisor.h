@@ -36,8 +36,9 @@ class TaskSupervisor : public TaskSide<Env> {
       : Side(memory), stack_(view_.stack()), ready_(view_.ready()), done_(view_.done()) {}
 
   /// Ends the leases of a dead process, and does what it has not come to: ok, busy (it lives, or
-  /// that can't be known) or foreign_registry. Calls on_each(Task, TaskState) for each lease that
-  /// this call has ended: the task is ready again, or dead. May be called again and again.
+  /// that can't be known) or foreign_registry. Calls on_each(Task, TaskState) before it ends a
+  /// lease, with what the task is to be, ready again or dead: the last moment in which its body is
+  /// in nobody's hands. May be called again and again.
   template <class OnEach>
   Status take_over(Tag dead, OnEach on_each) {
     if (this->sign() == participant::kNobody) return Status::foreign_registry;
@@ -57,6 +58,18 @@ class TaskSupervisor : public TaskSide<Env> {
   }
   Status take_over(Tag dead) {
     return take_over(dead, [](const Task&, TaskState) {});
+  }
+
+  /// What that process, which is dead, has leased is not to be started again, however many attempts
+  /// are left.
+  void forbid_attempts(Tag dead) {
+    for (std::uint32_t i = 0; i < view_.tasks(); ++i) {
+      const std::uint64_t word = this->word_of(i);
+      if (TaskWord::tag_of(word) != dead || TaskWord::state_of(word) != TaskState::leased) continue;
+      // Relaxed: its writer is dead, and take_over() reads it in this thread or another
+      // supervisor's, for which this comes too late.
+      Env::store(view_.slot(i).attempts, std::uint16_t{UINT16_MAX}, std::memory_order_relaxed);
+    }
   }
 
   /// Cancels all that is ready; calls on_each(Task) for each, and returns how many. They come out
@@ -89,22 +102,20 @@ class TaskSupervisor : public TaskSide<Env> {
   void put_in_order(std::uint32_t index, std::uint64_t word, OnEach& on_each) {
     const Task task = this->task_at(index, word);
     const Tag dead = TaskWord::tag_of(word);
-    bool is_new = false;
     if (TaskWord::state_of(word) == TaskState::leased) {
       const TaskSlot& slot = view_.slot(index);
       // Relaxed, both: seen with the word, or written by who is dead, as the kernel has told us.
       const bool again = Env::load(slot.attempts, std::memory_order_relaxed) <
                          Env::load(slot.max_attempts, std::memory_order_relaxed);
       const TaskState next = again ? TaskState::ready : TaskState::dead;
+      on_each(task, next);
       const std::uint64_t after = TaskWord::make(task.seq, next, dead);
       // If it fails, another supervisor has done it.
-      is_new = this->change(index, word, after);
-      word = is_new ? after : this->word_of(index);
+      word = this->change(index, word, after) ? after : this->word_of(index);
       if (TaskWord::seq_of(word) != task.seq || TaskWord::tag_of(word) != dead) return;
     }
     if (TaskWord::state_of(word) == TaskState::ready) this->offer(ready_, task);
     if (TaskWord::is_collectable(word)) this->hand_in(done_, task);
-    if (is_new) on_each(task, TaskWord::state_of(word));
   }
 
   typename Side::View::Stack stack_;

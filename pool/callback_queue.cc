@@ -31,6 +31,7 @@ InCallback::~InCallback() { --t_callbacks; }
 struct CallbackQueue::Shared {
   std::mutex mutex;
   std::condition_variable posted;
+  std::condition_variable idle;  ///< nobody is draining
   std::deque<std::shared_ptr<CallbackJob>> jobs;
   RunCallbacks run;       ///< empty: the thread below
   bool draining = false;  ///< somebody runs jobs, or is about to
@@ -50,6 +51,7 @@ struct CallbackQueue::Shared {
       lock.lock();
     }
     draining = false;
+    idle.notify_all();
   }
 
   void run_thread() noexcept {
@@ -106,6 +108,13 @@ void CallbackQueue::post(std::shared_ptr<CallbackJob> job) {
     report_uncaught("the executor that was chosen for callbacks", std::current_exception());
   }
   shared.drain();
+}
+
+void CallbackQueue::await_idle() {
+  if (in_callback() || shared_->process != process_mark()) return;
+  std::unique_lock lock(shared_->mutex);
+  if (shared_->run != nullptr) return;
+  shared_->idle.wait(lock, [&] { return shared_->jobs.empty() && !shared_->draining; });
 }
 
 }  // namespace sluice::internal

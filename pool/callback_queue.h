@@ -50,6 +50,10 @@ class CallbackQueue {
 
   void post(std::shared_ptr<CallbackJob> job);
 
+  /// Waits until what was posted has run and nothing refers to it any more; but in a callback, or
+  /// where callbacks run on an executor of the user's, which may be waiting for the caller.
+  void await_idle();
+
  private:
   struct Shared;
   std::shared_ptr<Shared> shared_;

@@ -43,6 +43,8 @@ class StatusCategory final : public std::error_category {
         return "the registry was removed while in use";
       case Status::broken:
         return "the barrier is broken";
+      case Status::interrupted:
+        return "interrupted by a signal";
     }
     return "unknown status " + std::to_string(value);
   }
@@ -82,6 +84,8 @@ std::string_view to_string(Status status) noexcept {
       return "registry_lost";
     case Status::broken:
       return "broken";
+    case Status::interrupted:
+      return "interrupted";
   }
   return "unknown";
 }

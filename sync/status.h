@@ -35,6 +35,7 @@ enum class [[nodiscard]] Status : std::uint8_t {
   registry_lost,     ///< this process's registry was removed from its directory while in use
   owner_died,        ///< who held the lock died with it: what it protects may be half changed
   broken,            ///< the barrier's round will not come about: a party died, gave up, or failed
+  interrupted,       ///< a signal asked for the end of the wait (pool/interrupt.h)
 };
 
 /// The enumerator's own name, such as "peer_died"; "unknown" for a number outside the enumeration.

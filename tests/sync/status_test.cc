@@ -30,9 +30,10 @@ const std::vector<std::pair<Status, std::string>> kAll = {
     {Status::registry_lost, "registry_lost"},
     {Status::owner_died, "owner_died"},
     {Status::broken, "broken"},
+    {Status::interrupted, "interrupted"},
 };
 // Whoever adds an enumerator behind this one also adds it above.
-static_assert(static_cast<int>(Status::broken) == 14);
+static_assert(static_cast<int>(Status::interrupted) == 15);
 
 TEST(Status, PrintsItsOwnName) {
   for (const auto& [status, name] : kAll) {

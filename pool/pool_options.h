@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// PoolOptions and TaskOptions: what a pool (pool/pool.h) and a task of it can be told, and
+// PoolCounters, what it tells.
+//
+//   Pool pool({.workers = 4, .max_tasks_per_worker = 1000, .initializer = open_database});
+//   pool.submit(TaskOptions{.max_attempts = 3, .time_limit = 2s}, fetch, url);
+//
+// Units: std::chrono. Errors, threads, processes, death: as the pool. Cost: none.
+
+#ifndef SLUICE_POOL_POOL_OPTIONS_H_
+#define SLUICE_POOL_POOL_OPTIONS_H_
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <iosfwd>
+#include <string>
+#include <vector>
+
+namespace sluice {
+
+struct PoolOptions {
+  /// 0: as many as CPUs that this process may use. At most 1024.
+  unsigned workers = 0;
+  /// More are started while tasks wait and none is idle, each time twice as many, and end when they
+  /// have been idle for `idle_time`. 0: as `workers`.
+  unsigned max_workers = 0;
+  std::chrono::milliseconds idle_time{1000};
+  /// Tasks that are queued, run, or are done and not yet fetched, at a time. Whoever submits one
+  /// more waits. At most 65536.
+  unsigned max_tasks = 4096;
+  /// A worker ends after so many, and is replaced. 0: never.
+  std::uint64_t max_tasks_per_worker = 0;
+  /// Runs first in each worker, and at its end. A worker has the memory that the process had when
+  /// the pool was made: anything may be captured. One that throws makes the pool useless: who made
+  /// it, or waits for a result, gets Error with its text.
+  std::function<void()> initializer = {};
+  std::function<void()> finalizer = {};
+  /// `ps` shows workers as "NAME-1" and so on, and who minds them as NAME.
+  std::string name = "pool";
+  /// How long tasks that run may go on after Ctrl-C (pool/interrupt.h).
+  std::chrono::milliseconds grace{1000};
+  /// Where callbacks run; empty: on a thread of the pool's own.
+  std::function<void(std::function<void()>)> run_callbacks = {};
+};
+
+struct TaskOptions {
+  /// How often the task is started at most, if the worker that runs it dies.
+  unsigned max_attempts = 1;
+  /// After which the worker is killed and replaced, and the task has failed. 0: none.
+  std::chrono::nanoseconds time_limit{0};
+};
+
+/// What one worker, in its place among the others, and those before it have done.
+struct WorkerCounters {
+  pid_t pid = 0;  ///< 0: there is none
+  std::uint64_t done = 0;
+  std::uint64_t failed = 0;  ///< of these, by an exception
+  unsigned restarts = 0;
+  std::chrono::nanoseconds busy{0};  ///< of the present one; an estimate
+};
+
+struct PoolCounters {
+  std::size_t queued = 0;
+  std::size_t running = 0;
+  std::uint64_t submitted = 0;
+  std::uint64_t done = 0;
+  std::uint64_t failed = 0;
+  unsigned restarts = 0;
+  std::vector<WorkerCounters> workers;
+};
+
+/// One line for the pool, and one for each worker.
+std::ostream& operator<<(std::ostream& out, const PoolCounters& counters);
+
+}  // namespace sluice
+
+#endif  // SLUICE_POOL_POOL_OPTIONS_H_

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "sluice/pool/supervisor.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sluice/lockfree/task_board.h"
+#include "sluice/pool/process.h"
+#include "sluice/pool/task_error.h"
+#include "sluice/pool/worker.h"
+#include "sluice/sync/deadline.h"
+#include "sluice/sync/error.h"
+
+namespace sluice::internal {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// How long the next successor of those that come to nothing has to wait.
+class Patience {
+ public:
+  [[nodiscard]] Clock::time_point next() {
+    const auto when = Clock::now() + delay_;
+    delay_ = std::min(2 * delay_, kLongest);
+    return when;
+  }
+  void reset() { delay_ = kShortest; }
+
+ private:
+  static constexpr std::chrono::milliseconds kShortest{1}, kLongest{1000};
+  std::chrono::milliseconds delay_ = kShortest;
+};
+
+/// A worker's place: who is in it, or when somebody is to be.
+struct Place {
+  std::unique_ptr<Process> worker;
+  std::optional<Clock::time_point> due;
+  bool cancelled = false;  ///< killed for the sake of its task
+};
+
+class Supervisor {
+ public:
+  Supervisor(PoolMemory& memory, const PoolOptions& options, const UniqueFd& commands,
+             const UniqueFd& parent_pidfd)
+      : memory_(memory),
+        options_(options),
+        commands_(commands),
+        parent_pidfd_(parent_pidfd),
+        board_(memory.board()),
+        places_(memory.shape().workers),
+        wanted_(options.workers) {}
+
+  int run() {
+    refill();
+    while (!over_ && !is_done()) {
+      wait();
+      start_due();
+    }
+    kill_all();
+    return memory_.broken() ? EXIT_FAILURE : EXIT_SUCCESS;
+  }
+
+ private:
+  [[nodiscard]] std::uint32_t living() const {
+    return static_cast<std::uint32_t>(std::ranges::count_if(
+        places_, [](const Place& place) { return place.worker != nullptr || place.due; }));
+  }
+
+  /// Whether there is, or may come to be, work for one more worker.
+  [[nodiscard]] bool is_work_left() const {
+    if (board_.is_open()) return true;
+    const TaskCounts counts = board_.counts();
+    return counts.ready != 0 || counts.leased != 0;
+  }
+
+  /// Closed, and so is the last worker's account.
+  [[nodiscard]] bool is_done() {
+    if (board_.is_open() || living() != 0) return false;
+    refill();
+    return living() == 0;
+  }
+
+  /// Sees to it that as many workers are there as there are to be.
+  void refill() {
+    if (!is_work_left()) return;
+    for (std::size_t i = 0; i < places_.size() && living() < wanted_; ++i) {
+      Place& place = places_[i];
+      if (place.worker != nullptr || place.due) continue;
+      place.due = Clock::now();
+    }
+    start_due();
+  }
+
+  void start_due() {
+    for (std::size_t i = 0; i < places_.size() && !over_; ++i) {
+      if (places_[i].due && *places_[i].due <= Clock::now()) start(i);
+    }
+    memory_.set_live(living());
+  }
+
+  void start(std::size_t i) {
+    Place& place = places_[i];
+    place.due.reset();
+    WorkerCells cells = memory_.worker(i);
+    cells.set_state(WorkerState::starting);
+    const pid_t supervisor = getpid();
+    try {
+      place.worker = std::make_unique<Process>(options_.name + '-' + std::to_string(i + 1),
+                                               [this, i, supervisor] {
+                                                 // With its supervisor, which has one thread, so
+                                                 // that this means its process.
+                                                 prctl(PR_SET_PDEATHSIG, SIGKILL);
+                                                 if (getppid() != supervisor) _exit(EXIT_FAILURE);
+                                                 const int code = run_worker(memory_, i, options_);
+                                                 if (code != EXIT_SUCCESS) _exit(code);
+                                               });
+      started_one_ = true;
+    } catch (const Error& e) {
+      cells.vacate();
+      if (!started_one_) return give_up(i, e);
+      place.due = patience_.next();
+    }
+  }
+
+  void give_up(std::size_t i, const Error& why) {
+    try {
+      throw why;
+    } catch (const Error&) {
+      memory_.worker(i).fail(encode_current_exception(options_.name));
+    }
+    set_broken();
+  }
+
+  void set_broken() {
+    memory_.set_broken();
+    board_.stop();
+    over_ = true;
+  }
+
+  /// Until something has happened, or a successor is due; deals with it.
+  void wait() {
+    std::vector<pollfd> watched = {{.fd = commands_.get(), .events = POLLIN, .revents = 0},
+                                   {.fd = parent_pidfd_.get(), .events = POLLIN, .revents = 0}};
+    std::vector<std::size_t> who;
+    for (std::size_t i = 0; i < places_.size(); ++i) {
+      if (places_[i].worker == nullptr) continue;
+      watched.push_back({.fd = places_[i].worker->sentinel(), .events = POLLIN, .revents = 0});
+      who.push_back(i);
+    }
+    if (poll(watched.data(), watched.size(), timeout()) <= 0) return;
+    if (watched[1].revents != 0) {
+      over_ = true;
+      return;
+    }
+    for (std::size_t k = 0; k < who.size(); ++k) {
+      if (watched[k + 2].revents != 0) bury(who[k]);
+    }
+    if (watched[0].revents != 0) obey();
+  }
+
+  /// For poll(2), in ms: until the next one is due.
+  [[nodiscard]] int timeout() const {
+    std::optional<Clock::time_point> next;
+    for (const Place& place : places_) {
+      if (place.due && (!next || *place.due < *next)) next = place.due;
+    }
+    if (!next) return -1;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*next - Clock::now());
+    return static_cast<int>(std::max<std::chrono::milliseconds::rep>(left.count(), 0));
+  }
+
+  /// A worker has ended.
+  void bury(std::size_t i) {
+    Place& place = places_[i];
+    place.worker->join();
+    WorkerCells cells = memory_.worker(i);
+    const int code = place.worker->exit_code().value_or(0);
+    const WorkerState state = cells.state();
+    const bool cancelled = std::exchange(place.cancelled, false);
+    const bool in_order = state == WorkerState::leaving && code == EXIT_SUCCESS;
+    const pid_t pid = place.worker->pid();
+    place.worker.reset();
+    if (state == WorkerState::failed) {
+      set_broken();
+      return;
+    }
+    if (!in_order) take_over(cells, pid, code, cancelled);
+    const bool came_to_something = in_order || cancelled || cells.has_done_a_task();
+    if (came_to_something) patience_.reset();
+    cells.vacate();
+    if (living() >= wanted_ || !is_work_left()) return;
+    cells.count_restart();
+    place.due = came_to_something ? Clock::now() : patience_.next();
+  }
+
+  void take_over(WorkerCells cells, pid_t pid, int code, bool cancelled) {
+    const Tag dead = cells.tag();
+    if (dead == participant::kNobody) return;
+    if (cancelled) board_.forbid_attempts(dead);
+    const std::uint64_t until = cells.limit_until();
+    const bool late = code == -SIGKILL && until != 0 && until <= steady_ns();
+    const DeathCause cause = cancelled ? DeathCause::cancelled
+                             : late    ? DeathCause::time_limit
+                                       : DeathCause::died;
+    static_cast<void>(board_.take_over(dead, [&](const Task& task, TaskState) {
+      TaskBody* const body = PoolMemory::body(board_.body(task));
+      body->cause = cause;
+      body->death_pid = pid;
+      body->death_code = code;
+    }));
+  }
+
+  void obey() {
+    SupervisorCommand command = {};
+    const ssize_t size = recv(commands_.get(), &command, sizeof command, MSG_DONTWAIT);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (size != sizeof command) {  // the owner has let go of the pool
+      over_ = true;
+      return;
+    }
+    switch (command.verb) {
+      case SupervisorCommand::Verb::stop:
+        over_ = true;
+        break;
+      case SupervisorCommand::Verb::kill_task:
+        kill_holder_of(command.task);
+        break;
+      case SupervisorCommand::Verb::grow:
+        grow();
+        break;
+      case SupervisorCommand::Verb::resize:
+        wanted_ = std::clamp(command.workers, 1U, memory_.shape().workers);
+        refill();
+        break;
+    }
+  }
+
+  /// Twice as many each time tasks wait, as long as there is room.
+  void grow() {
+    const auto most = static_cast<std::uint32_t>(places_.size());
+    const std::uint32_t now = living();
+    const std::uint32_t least = std::exchange(wanted_, std::min(most, 2 * std::max(now, 1U)));
+    refill();
+    wanted_ = least;
+  }
+
+  /// Stopped first: while it runs it might be done with this task and begin another.
+  void kill_holder_of(const Task& task) {
+    const Tag holder = board_.holder(task);
+    if (holder == participant::kNobody) return;
+    for (std::size_t i = 0; i < places_.size(); ++i) {
+      Place& place = places_[i];
+      if (place.worker == nullptr || memory_.worker(i).tag() != holder) continue;
+      place.worker->send_signal(SIGSTOP);
+      wait_stopped(place.worker->pid());
+      place.cancelled = board_.holder(task) == holder;
+      place.worker->send_signal(place.cancelled ? SIGKILL : SIGCONT);
+      return;
+    }
+  }
+
+  static void wait_stopped(pid_t pid) {
+    siginfo_t info = {};
+    while (waitid(P_PID, static_cast<id_t>(pid), &info, WSTOPPED | WEXITED | WNOWAIT) != 0 &&
+           errno == EINTR) {
+    }
+  }
+
+  void kill_all() {
+    for (Place& place : places_) {
+      if (place.worker != nullptr) place.worker->kill();
+    }
+    for (Place& place : places_) place.worker.reset();  // joined
+    memory_.set_live(0);
+  }
+
+  PoolMemory& memory_;
+  const PoolOptions& options_;
+  const UniqueFd& commands_;
+  const UniqueFd& parent_pidfd_;
+  TaskBoard::Supervisor board_;
+  std::vector<Place> places_;
+  std::uint32_t wanted_;
+  Patience patience_;
+  bool started_one_ = false;
+  bool over_ = false;
+};
+
+}  // namespace
+
+int run_supervisor(PoolMemory& memory, const PoolOptions& options, const UniqueFd& commands,
+                   const UniqueFd& parent_pidfd) {
+  signal(SIGINT, SIG_IGN);
+  return Supervisor(memory, options, commands, parent_pidfd).run();
+}
+
+}  // namespace sluice::internal
