@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -243,8 +244,17 @@ struct ContainerCodec {
     std::size_t count = 0;
     if constexpr (kBulk) {
       if (!in.count(count, sizeof(Element<T>))) return false;
-      value.resize(count);
-      return in.bytes(std::as_writable_bytes(std::span(value.data(), count)));
+      if constexpr (sizeof(Element<T>) == 1 && std::is_integral_v<Element<T>>) {
+        // Without writing zeroes first: these have no alignment.
+        std::span<const std::byte> bytes;
+        if (!in.take(count, bytes)) return false;
+        const auto* const first = std::bit_cast<const Element<T>*>(bytes.data());
+        value.assign(first, first + count);
+        return true;
+      } else {
+        value.resize(count);
+        return in.bytes(std::as_writable_bytes(std::span(value.data(), count)));
+      }
     } else {
       if (!in.count(count)) return false;
       value.clear();

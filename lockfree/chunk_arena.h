@@ -49,7 +49,8 @@
 // those in transit. Nothing waits for anybody, and every loop ends after a look at each chunk.
 //
 // Cost: allocate, free, give, send and take one compare-and-swap each while there is something free
-// where this process freed or looked last; a look at each chunk at worst. System calls only where
+// where this process freed or looked last, or, of chunks from 64 KiB on, at the beginning of their
+// class; a look at each chunk at worst. System calls only where
 // nothing is free, or who had it is not in transit: one for each owner whose life is asked for.
 
 #ifndef SLUICE_LOCKFREE_CHUNK_ARENA_H_
@@ -282,6 +283,8 @@ class BasicChunkArena {
     std::array<Known, 32> known_ = {};
   };
 
+  static constexpr std::uint32_t kLarge = 1U << 16;
+
   /// Where in its class this handle's process looks first; threads may share it.
   class Cursor {
    public:
@@ -328,6 +331,9 @@ class BasicChunkArena {
     std::uint32_t at = cursors_[c].get();
     // Processes begin in lines of words of their own.
     if (at >= count) at = static_cast<std::uint32_t>(me * 0x9e3779b9U % count) & ~7U;
+    // Of large chunks the first that is free: the fewer are in use, the more of them are in caches
+    // and mapped, and a look at each word is nothing beside writing one.
+    if (layout_.chunk_bytes[c] >= kLarge) at = 0;
     for (std::uint32_t looks = 0; looks < count; ++looks) {
       const std::uint32_t index = layout_.first[c] + at;
       if (++at == count) at = 0;

@@ -2,6 +2,7 @@
 
 #include "sluice/pool/worker.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
@@ -184,6 +185,14 @@ class Worker {
   CodeTable codes_;
 };
 
+/// A worker meets arguments of one size again and again: their memory is kept, not given back to
+/// the kernel after each, which would cost a page fault for each of their pages.
+void keep_memory() {
+  constexpr int kKept = 64 << 20;
+  mallopt(M_MMAP_THRESHOLD, kKept);
+  mallopt(M_TRIM_THRESHOLD, kKept);
+}
+
 }  // namespace
 
 std::uint64_t steady_ns() noexcept {
@@ -194,6 +203,7 @@ std::uint64_t steady_ns() noexcept {
 
 int run_worker(PoolMemory& memory, std::size_t place, const PoolOptions& options) {
   signal(SIGINT, SIG_IGN);
+  keep_memory();
   // Whoever would have to be found dead is watched by the supervisor, who then wakes this one.
   constexpr std::chrono::milliseconds kSlice{1000};
   set_wait_policy({.mode = WaitMode::adaptive, .first_slice = kSlice, .longest_slice = kSlice});
