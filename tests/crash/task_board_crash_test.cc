@@ -205,11 +205,7 @@ class OnBoard : public testing::Test {
       collect();
     };
     op.prepare_recovery = [this] { area_->recoverer = participant::self(); };
-    op.recover = [this] {
-      take_over();
-      typename Board::Worker worker(memory());
-      if (Task task; begin(worker, task, Deadline::now())) finish(worker, task);
-    };
+    op.recover = [this] { take_over(); };
     op.survivor = [this, posted](bool) { return come_out((1U << posted) - 1); };
     return op;
   }
@@ -262,7 +258,6 @@ class OnBoard : public testing::Test {
     };
     op.operation = [this] { static_cast<void>(supervisor_->take_over(area_->recoverer)); };
     op.prepare_recovery = [] { attach(); };
-    op.recover = [this] { take_over(); };
     return op;
   }
 
