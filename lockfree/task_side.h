@@ -114,8 +114,9 @@ class TaskSide {
     return task.slot < view_.tasks();
   }
   [[nodiscard]] std::uint64_t word_of(std::uint32_t index) const noexcept {
-    // Acquire: pairs with the release of change(): what came before the last change is seen.
-    return Env::load(view_.slot(index).word, std::memory_order_acquire);
+    // Sequentially consistent: acquire, so that what came before the last change is seen; and after
+    // the look at the phase, for which see end(). On x86-64 a plain load.
+    return Env::load(view_.slot(index).word, std::memory_order_seq_cst);
   }
   /// The word of a task's slot, if it is of that life.
   bool look(const Task& task, std::uint64_t& word) const noexcept {
