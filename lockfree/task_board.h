@@ -38,7 +38,8 @@
 //
 // The word of a slot is all that counts; the rings say in which order to look. An entry is a slot
 // and its life; it is passed over if the word has gone on, so that one too many does no harm, and
-// one too few is made up for: who finds a ring full asks its readers to look at all slots.
+// one too few is made up for: who finds a ring full asks its readers to look at all slots, which
+// they do when the ring is empty, and each 64th time.
 //
 // Units: tasks, up to 2^20; bytes of a body, up to 2^30; Deadline. Errors: set-up throws Error;
 // post() of 0 attempts throws std::invalid_argument. As Status, what each call says beside it:
@@ -70,16 +71,18 @@
 // Ends: after close() a worker is told `closed` when nothing is ready nor in another process's
 // hands (whose death might make it ready); the collector when nothing is allocated, under way or
 // uncollected. So release what was allocated and not posted. After stop() workers are told at once;
-// the collector gets what is ready as cancelled.
+// the collector gets what is ready as cancelled. Both wait for what a dead worker has, until
+// somebody calls take_over().
 //
 // Hostile bytes: the sizes are copied to private memory and checked when attaching; every slot and
 // entry that is read from the memory is checked before it is used; all loops end after as many
 // steps as the board has slots, or the ring has cells. A life has 28 bits: an entry that is 2^28
 // lives old would be taken for one of now.
 //
-// Cost: there and back, awake, eleven compare-and-swaps (two for each ring, three for the stack)
-// and no system call. A sleeper costs its waker one futex call. Bodies of up to 48 bytes travel in
-// the word's own line.
+// Cost: there and back, awake, 15 atomic read-modify-writes (two to take a slot and to give it
+// back, one for each ring's end and each step of the word, one for `posted`), and two turns of a
+// lock that is private to the submitter's process; no system call. A sleeper costs its waker one
+// futex call. Bodies of up to 48 bytes travel in the word's own line.
 
 #ifndef SLUICE_LOCKFREE_TASK_BOARD_H_
 #define SLUICE_LOCKFREE_TASK_BOARD_H_

@@ -38,6 +38,9 @@ class TaskCollector : public TaskSide<Env> {
   Status try_collect(Task& task, TaskState& state) {
     const Tag me = this->sign();
     if (me == participant::kNobody) return Status::foreign_registry;
+    if (this->is_due(view_.control().done_search) && search(me, task, state) == Status::ok)
+        [[unlikely]]
+      return Status::ok;
     for (std::size_t tries = 0; tries <= view_.ring_capacity(); ++tries) {
       const std::uint64_t* const entry = done_.try_peek();
       if (entry == nullptr) {

@@ -156,6 +156,10 @@ class TaskSide {
     // Release: pairs with the acquire in asked_of(), so that the slot is seen as it is.
     Env::fetch_add(search.asked, 1U, std::memory_order_release);
   }
+  /// Every now and then, though the ring is not empty: what is not in it must not wait for ever.
+  [[nodiscard]] bool is_due(const TaskSearch& search) noexcept {
+    return ++calls_ % kCallsPerSearch == 0 && is_asked(search);
+  }
   static std::uint32_t asked_of(const TaskSearch& search) noexcept {
     // Acquire: as above.
     return Env::load(search.asked, std::memory_order_acquire);
@@ -212,7 +216,9 @@ class TaskSide {
   }
 
   static constexpr int kMostTries = 1000;
+  static constexpr std::uint32_t kCallsPerSearch = 64;
 
+  std::uint32_t calls_ = 0;
   std::uint32_t incarnation_;  ///< of the registry under which the handle was made
 };
 

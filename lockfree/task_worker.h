@@ -42,6 +42,8 @@ class TaskWorker : public TaskSide<Env> {
     const Tag me = this->sign();
     if (me == participant::kNobody) return Status::foreign_registry;
     if (view_.is_stopped()) return Status::closed;
+    if (this->is_due(view_.control().ready_search) && search(me, task) == Status::ok) [[unlikely]]
+      return Status::ok;
     for (std::size_t tries = 0; tries <= view_.ring_capacity(); ++tries) {
       const std::uint64_t* const entry = ready_.try_peek();
       if (entry == nullptr) {
