@@ -4,25 +4,19 @@
 // whoever is killed meanwhile: what a pool of processes is built on. Not a queue of values
 // (ipc/queue.h), and it starts, watches and ends no process: a supervisor tells it who is dead.
 //
-//   TaskBoard::format(memory, 1000, sizeof(Job));        // once, before anyone else sees it
-//   TaskBoard::Submitter submitter(memory);              // one for all threads of a process
-//   Task task;
-//   if (submitter.try_allocate(task) == Status::ok) {    // full: await_room()
+//   TaskBoard::format(memory, 1000, sizeof(Job));      // once, before anyone else sees it
+//   if (submitter.try_allocate(task) == Status::ok) {  // TaskBoard::Submitter submitter(memory);
 //     write(submitter.body(task), job);
-//     submitter.post(task, 3);                           // may be started three times
+//     submitter.post(task, 3);                         // it may be started three times
 //   }
-//   TaskBoard::Worker worker(memory);                    // one for each thread that works
-//   while (worker.claim(task, Deadline::never()) == Status::ok) {
+//   while (worker.claim(task, 5s) == Status::ok) {     // TaskBoard::Worker worker(memory);
 //     run(worker.body(task));
-//     worker.commit(task);                               // from now on its result counts
+//     worker.commit(task);                             // from now on its result counts
 //   }
-//   TaskBoard::Collector collector(memory);
-//   while (collector.collect(task, state, Deadline::never()) == Status::ok) {
-//     use(state, collector.body(task));
-//     submitter.release(task);
-//   }
-//   TaskBoard::Supervisor supervisor(memory);
-//   supervisor.take_over(tag_of_the_dead);
+//   if (collector.collect(task, state, 5s) == Status::ok) submitter.release(task);
+//   supervisor.take_over(tag_of_a_dead_worker);        // then its task is ready again
+//
+// (examples/task_board has it in whole.)
 //
 // In memory (position-independent; offsets in bytes; who writes it):
 //
