@@ -84,6 +84,9 @@ class TaskCollector : public TaskSide<Env> {
     // If this fails, another has it.
     if (!this->change(index, word, TaskWord::collected(word))) return false;
     state = TaskWord::state_of(word);
+    // Another may wait for the last one.
+    if (!view_.is_open()) [[unlikely]]
+      view_.control().has_done.notify_all();
     return true;
   }
 

@@ -88,6 +88,7 @@ struct Plan {
   std::size_t mortal = 0;  ///< workers, the first so many
   bool cancels = false;    ///< another cancels the first task, whenever it may be
   bool closes = false;     ///< another closes the board, whenever it may be
+  bool assists = false;    ///< another takes over as well, and may die
 };
 
 /// Thread 0 posts, collects and takes over; then come the workers; then who cancels or closes.
@@ -101,7 +102,8 @@ class Users {
     Scenario scenario{.name =
                           std::to_string(plan.rounds) + " times " + std::to_string(plan.at_once) +
                           " tasks, " + std::to_string(plan.workers) + " workers" +
-                          (plan.cancels ? ", cancelled" : "") + (plan.closes ? ", closed" : "")};
+                          (plan.cancels ? ", cancelled" : "") + (plan.closes ? ", closed" : "") +
+                          (plan.assists ? ", two take over" : "")};
     scenario.setup = [this] { start(); };
     scenario.threads.push_back({[this] { submit(); }});
     for (std::size_t i = 0; i < plan.workers; ++i) {
@@ -111,6 +113,7 @@ class Users {
     if (plan.closes) {
       scenario.threads.push_back({[this] { typename Board::Worker(memory()).close(); }});
     }
+    if (plan.assists) scenario.threads.push_back({[this] { assist(); }, true});
     scenario.check = [](const ScheduleEnd& /*end*/) { return std::string(); };
     scenario.names = {{"board", shared_.memory}};
     return scenario;
@@ -174,8 +177,9 @@ class Users {
     Status status = Status::timeout;
     for (std::uint32_t tries = 0; status == Status::timeout && tries < kMostTimeouts; ++tries) {
       const bool somebody_may_die = plan_.mortal > 0;
-      status = collector.collect(task, state,
-                                 somebody_may_die ? Deadline(Env::now() + 1ms) : Deadline::never());
+      // Longer than the slices of those whom a dead one would have woken.
+      status = collector.collect(
+          task, state, somebody_may_die ? Deadline(Env::now() + 100ms) : Deadline::never());
       for (std::uint32_t tag = 2; somebody_may_die && tag < 2 + plan_.mortal; ++tag) {
         static_cast<void>(supervisor.take_over(tag));
       }
@@ -200,6 +204,14 @@ class Users {
       require(worker.commit(task) == Status::ok, "not committed");
     }
     require(status == Status::closed, "neither a task nor closed");
+  }
+
+  void assist() {
+    typename Board::Supervisor supervisor(memory());
+    for (int i = 0; i < 3; ++i) {
+      static_cast<void>(supervisor.take_over(2));
+      Env::yield();
+    }
   }
 
   void cancel() {
@@ -243,6 +255,12 @@ TEST_F(TaskBoardScheduled, AnotherMayClose) {
 TEST_F(TaskBoardScheduled, AWorkerMayDieAtEachPoint) {
   expect_holds_by_chance(users_.of({.rounds = 1, .at_once = 2, .workers = 2, .mortal = 1}),
                          {.deaths = 1, .timeouts = 100});
+}
+
+TEST_F(TaskBoardScheduled, TwoMayTakeOverAndOneOfThemDie) {
+  expect_holds_by_chance(
+      users_.of({.rounds = 1, .at_once = 2, .workers = 2, .mortal = 1, .assists = true}),
+      {.deaths = 2, .timeouts = 100});
 }
 
 TEST_F(TaskBoardMutant, WithoutReleaseIsFound) {
