@@ -96,7 +96,7 @@ TEST_P(SyncBenchmark, RunsAllThatItLists) {
 
 INSTANTIATE_TEST_SUITE_P(Of, SyncBenchmark,
                          testing::Values("arena", "barrier", "boost_containers", "event", "lock",
-                                         "queue", "semaphore", "shared_mutex"),
+                                         "queue", "semaphore", "shared_mutex", "task_board"),
                          [](const auto& program) { return std::string(program.param); });
 
 }  // namespace

@@ -191,6 +191,16 @@ class BasicIndexStack {
     return Words::is_held(owner) ? Words::tag_of(owner) : participant::kNobody;
   }
 
+  /// Whether this process holds an index, or died while it took one. A snapshot.
+  [[nodiscard]] bool has_holder(Tag tag) const noexcept {
+    const std::uint64_t now = head();
+    if (Words::is_taken(now) && Words::tag_of(now) == tag) return true;
+    for (std::uint32_t i = 0; i < capacity_; ++i) {
+      if (owner_of(i) == tag) return true;
+    }
+    return false;
+  }
+
   /// Pushes back what the dead hold; returns how many. 0 also if the stack is in such use that no
   /// moment was found to look at it: then it is not empty.
   std::size_t reclaim() {

@@ -4,25 +4,19 @@
 // whoever is killed meanwhile: what a pool of processes is built on. Not a queue of values
 // (ipc/queue.h), and it starts, watches and ends no process: a supervisor tells it who is dead.
 //
-//   TaskBoard::format(memory, 1000, sizeof(Job));        // once, before anyone else sees it
-//   TaskBoard::Submitter submitter(memory);              // one for all threads of a process
-//   Task task;
-//   if (submitter.try_allocate(task) == Status::ok) {    // full: await_room()
+//   TaskBoard::format(memory, 1000, sizeof(Job));      // once, before anyone else sees it
+//   if (submitter.try_allocate(task) == Status::ok) {  // TaskBoard::Submitter submitter(memory);
 //     write(submitter.body(task), job);
-//     submitter.post(task, 3);                           // may be started three times
+//     submitter.post(task, 3);                         // it may be started three times
 //   }
-//   TaskBoard::Worker worker(memory);                    // one for each thread that works
-//   while (worker.claim(task, Deadline::never()) == Status::ok) {
+//   while (worker.claim(task, 5s) == Status::ok) {     // TaskBoard::Worker worker(memory);
 //     run(worker.body(task));
-//     worker.commit(task);                               // from now on its result counts
+//     worker.commit(task);                             // from now on its result counts
 //   }
-//   TaskBoard::Collector collector(memory);
-//   while (collector.collect(task, state, Deadline::never()) == Status::ok) {
-//     use(state, collector.body(task));
-//     submitter.release(task);
-//   }
-//   TaskBoard::Supervisor supervisor(memory);
-//   supervisor.take_over(tag_of_the_dead);
+//   if (collector.collect(task, state, 5s) == Status::ok) submitter.release(task);
+//   supervisor.take_over(tag_of_a_dead_worker);        // then its task is ready again
+//
+// (examples/task_board has it in whole.)
 //
 // In memory (position-independent; offsets in bytes; who writes it):
 //
@@ -38,7 +32,8 @@
 //
 // The word of a slot is all that counts; the rings say in which order to look. An entry is a slot
 // and its life; it is passed over if the word has gone on, so that one too many does no harm, and
-// one too few is made up for: who finds a ring full asks its readers to look at all slots.
+// one too few is made up for: who finds a ring full asks its readers to look at all slots, which
+// they do when the ring is empty, and each 64th time.
 //
 // Units: tasks, up to 2^20; bytes of a body, up to 2^30; Deadline. Errors: set-up throws Error;
 // post() of 0 attempts throws std::invalid_argument. As Status, what each call says beside it:
@@ -70,16 +65,18 @@
 // Ends: after close() a worker is told `closed` when nothing is ready nor in another process's
 // hands (whose death might make it ready); the collector when nothing is allocated, under way or
 // uncollected. So release what was allocated and not posted. After stop() workers are told at once;
-// the collector gets what is ready as cancelled.
+// the collector gets what is ready as cancelled. Both wait for what a dead worker has, until
+// somebody calls take_over().
 //
 // Hostile bytes: the sizes are copied to private memory and checked when attaching; every slot and
 // entry that is read from the memory is checked before it is used; all loops end after as many
 // steps as the board has slots, or the ring has cells. A life has 28 bits: an entry that is 2^28
 // lives old would be taken for one of now.
 //
-// Cost: there and back, awake, eleven compare-and-swaps (two for each ring, three for the stack)
-// and no system call. A sleeper costs its waker one futex call. Bodies of up to 48 bytes travel in
-// the word's own line.
+// Cost: there and back, awake, 15 atomic read-modify-writes (two to take a slot and to give it
+// back, one for each ring's end and each step of the word, one for `posted`), and two turns of a
+// lock that is private to the submitter's process; no system call. A sleeper costs its waker one
+// futex call. Bodies of up to 48 bytes travel in the word's own line.
 
 #ifndef SLUICE_LOCKFREE_TASK_BOARD_H_
 #define SLUICE_LOCKFREE_TASK_BOARD_H_

@@ -39,6 +39,9 @@ class TaskCollector : public TaskSide<Env> {
   Status try_collect(Task& task, TaskState& state) {
     const Tag me = this->sign();
     if (me == participant::kNobody) return Status::foreign_registry;
+    if (this->is_due(view_.control().done_search) && search(me, task, state) == Status::ok)
+        [[unlikely]]
+      return Status::ok;
     for (std::size_t tries = 0; tries <= view_.ring_capacity(); ++tries) {
       const std::uint64_t* const entry = done_.try_peek();
       if (entry == nullptr) {
@@ -89,6 +92,9 @@ class TaskCollector : public TaskSide<Env> {
     // If this fails, another has it.
     if (!this->change(index, word, TaskWord::collected(word))) return false;
     state = TaskWord::state_of(word);
+    // Another may wait for the last one.
+    if (!view_.is_open()) [[unlikely]]
+      view_.control().has_done.notify_all();
     return true;
   }
 

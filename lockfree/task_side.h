@@ -122,8 +122,9 @@ class TaskSide {
     return task.slot < view_.tasks();
   }
   [[nodiscard]] std::uint64_t word_of(std::uint32_t index) const noexcept {
-    // Acquire: pairs with the release of change(): what came before the last change is seen.
-    return Env::load(view_.slot(index).word, std::memory_order_acquire);
+    // Sequentially consistent: acquire, so that what came before the last change is seen; and after
+    // the look at the phase, for which see end(). On x86-64 a plain load.
+    return Env::load(view_.slot(index).word, std::memory_order_seq_cst);
   }
   /// The word of a task's slot, if it is of that life.
   bool look(const Task& task, std::uint64_t& word) const noexcept {
@@ -162,6 +163,10 @@ class TaskSide {
   static void ask(TaskSearch& search) noexcept {
     // Release: pairs with the acquire in asked_of(), so that the slot is seen as it is.
     Env::fetch_add(search.asked, 1U, std::memory_order_release);
+  }
+  /// Every now and then, though the ring is not empty: what is not in it must not wait for ever.
+  [[nodiscard]] bool is_due(const TaskSearch& search) noexcept {
+    return ++calls_ % kCallsPerSearch == 0 && is_asked(search);
   }
   static std::uint32_t asked_of(const TaskSearch& search) noexcept {
     // Acquire: as above.
@@ -219,7 +224,9 @@ class TaskSide {
   }
 
   static constexpr int kMostTries = 1000;
+  static constexpr std::uint32_t kCallsPerSearch = 64;
 
+  std::uint32_t calls_ = 0;
   std::uint32_t incarnation_;  ///< of the registry under which the handle was made
 };
 

@@ -43,12 +43,11 @@ class TaskSupervisor : public TaskSide<Env> {
   Status take_over(Tag dead, OnEach on_each) {
     if (this->sign() == participant::kNobody) return Status::foreign_registry;
     if (Env::probe(dead) != Liveness::dead) return Status::busy;
-    bool had_slots = false;
     for (std::uint32_t i = 0; i < view_.tasks(); ++i) {
-      had_slots |= stack_.owner_of(i) == dead;
       const std::uint64_t word = this->word_of(i);
       if (TaskWord::tag_of(word) == dead) put_in_order(i, word, on_each);
     }
+    const bool had_slots = stack_.has_holder(dead);
     if (had_slots) stack_.reclaim();
     auto& control = view_.control();
     control.has_ready.notify_all();

@@ -42,6 +42,8 @@ class TaskWorker : public TaskSide<Env> {
     const Tag me = this->sign();
     if (me == participant::kNobody) return Status::foreign_registry;
     if (view_.is_stopped()) return Status::closed;
+    if (this->is_due(view_.control().ready_search) && search(me, task) == Status::ok) [[unlikely]]
+      return Status::ok;
     for (std::size_t tries = 0; tries <= view_.ring_capacity(); ++tries) {
       const std::uint64_t* const entry = ready_.try_peek();
       if (entry == nullptr) {
@@ -120,10 +122,14 @@ class TaskWorker : public TaskSide<Env> {
     for (std::uint32_t i = 0; i < view_.tasks(); ++i) {
       const std::uint64_t word = this->word_of(i);
       const TaskState state = TaskWord::state_of(word);
-      others_work |= state == TaskState::leased && TaskWord::tag_of(word) != me;
-      if (state != TaskState::ready || !lease(this->task_at(i, word), me)) continue;
-      task = this->task_at(i, word);
-      return Status::ok;
+      const Task found = this->task_at(i, word);
+      if (state == TaskState::ready && lease(found, me)) {
+        task = found;
+        return Status::ok;
+      }
+      // If another was quicker, it may die.
+      others_work |=
+          state == TaskState::ready || (state == TaskState::leased && TaskWord::tag_of(word) != me);
     }
     this->serve(request, asked);
     return is_open || others_work ? Status::empty : Status::closed;

@@ -54,6 +54,21 @@ struct Stack : Formatted {
   IndexStack stack;
 };
 
+TEST(IndexStack, KnowsWhoHoldsAnyOfIt) {
+  Stack s(3);
+  const Tag me = participant::self();
+  EXPECT_FALSE(s.stack.has_holder(me));
+  std::uint32_t index = 0;
+  EXPECT_EQ(s.stack.try_pop(index), Status::ok);
+  EXPECT_TRUE(s.stack.has_holder(me));
+  EXPECT_FALSE(s.stack.has_holder(me + 1));
+  EXPECT_EQ(s.stack.push(index), Status::ok);
+  EXPECT_FALSE(s.stack.has_holder(me));
+  // Somebody has taken the top, and has not come to sign for it.
+  s.memory.poke(kHeadAt, StackWords(3).taken(1, 5, me + 1));
+  EXPECT_TRUE(s.stack.has_holder(me + 1));
+}
+
 TEST(IndexStack, IsEmptyWhenAllAreTaken) {
   Stack s(3);
   Indices all;

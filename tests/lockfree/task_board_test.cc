@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "sluice/lockfree/task_layout.h"
 #include "sluice/lockfree/task_side.h"
 #include "sluice/lockfree/task_word.h"
 #include "sluice/sync/deadline.h"
@@ -259,6 +260,28 @@ TEST_F(TaskBoardTest, MoreThanTheRingHoldsMayBeDoneAndReleasedUncollected) {
   EXPECT_EQ(worker_->commit(last), Status::ok);
   EXPECT_EQ(collected(), Ended(last, TaskState::done));
   EXPECT_EQ(collected(), std::nullopt);
+}
+
+TEST_F(TaskBoardTest, WhatIsNotInTheRingDoesNotWaitForAnEmptyOne) {
+  // All but one of the ring's cells, for tasks that are gone.
+  for (std::size_t i = 1; i < internal::TaskPlan(kTasks, kBody).ring_capacity; ++i) {
+    const Task task = posted();
+    EXPECT_EQ(submitter_->cancel(task), Status::ok);
+    EXPECT_TRUE(collected());
+    EXPECT_EQ(submitter_->release(task), Status::ok);
+  }
+  const Task last_in = posted(), left_out = posted();
+  EXPECT_EQ(claimed(), last_in);
+  bool came = false;
+  for (int i = 0; i < 200 && !came; ++i) {
+    static_cast<void>(posted());
+    const Task task = claimed();
+    came = task == left_out;
+    EXPECT_EQ(worker_->commit(task), Status::ok);
+    ASSERT_TRUE(collected());
+    EXPECT_EQ(submitter_->release(task), Status::ok);
+  }
+  EXPECT_TRUE(came);
 }
 
 TEST_F(TaskBoardTest, ADeadWorkersTaskIsReadyAgainAsOftenAsAllowed) {
