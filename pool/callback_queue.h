@@ -50,6 +50,10 @@ class CallbackQueue {
 
   void post(std::shared_ptr<CallbackJob> job);
 
+  /// Waits until the thread of this queue has run what was posted. Not for a callback, nor for an
+  /// executor of the user's, which may be the caller: then it does nothing.
+  void wait_idle();
+
  private:
   struct Shared;
   std::shared_ptr<Shared> shared_;
