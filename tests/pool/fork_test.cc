@@ -8,16 +8,20 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <stdexcept>
 #include <thread>
 
 #include "sluice/pool/future.h"
 #include "sluice/pool/thread_pool.h"
+#include "sluice/pool/timer.h"
 #include "sluice/tests/pool/watched.h"
 
 namespace sluice::tests {
 namespace {
+
+using namespace std::chrono_literals;
 
 class PoolForkTest : public Watched {};
 
@@ -53,6 +57,26 @@ TEST_F(PoolForkTest, ThreadPool) {  // EX12
               }),
               42);
   }
+}
+
+TEST_F(PoolForkTest, Timer) {  // TI5
+  std::atomic<int> calls = 0;
+  Timer soon(30ms, [&] { calls++; });
+  Timer often = Timer::every(1ms, [&] { calls++; });
+  for (int round = 0; round < 20; ++round) {
+    ASSERT_EQ(code_of_child([&] {
+                const int before = calls;
+                if (often.cancel() || often.pending() || !soon.join()) return 1;
+                soon.restart();
+                int own_calls = 0;
+                Timer own(40ms, [&] { ++own_calls; });
+                own.join();
+                return calls == before && own_calls == 1 ? 42 : 2;
+              }),
+              42);
+  }
+  soon.join();
+  EXPECT_GT(calls, 1);
 }
 
 }  // namespace
