@@ -3,6 +3,7 @@
 // What a child finds that is forked while threads of pool/ are at work: rows EX12, TI5, LG6. Not
 // for TSan, whose runtime does not allow it.
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,11 +12,16 @@
 #include <chrono>
 #include <memory>
 #include <stdexcept>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "sluice/pool/future.h"
+#include "sluice/pool/log.h"
+#include "sluice/pool/log_record.h"
 #include "sluice/pool/thread_pool.h"
 #include "sluice/pool/timer.h"
+#include "sluice/sync/unique_fd.h"
 #include "sluice/tests/pool/watched.h"
 
 namespace sluice::tests {
@@ -77,6 +83,30 @@ TEST_F(PoolForkTest, Timer) {  // TI5
   }
   soon.join();
   EXPECT_GT(calls, 1);
+}
+
+TEST_F(PoolForkTest, Log) {  // LG6
+  const UniqueFd nowhere(open("/dev/null", O_WRONLY | O_CLOEXEC));
+  log_to(nowhere.get());
+  const auto talk = [](const std::stop_token& stop) {
+    for (int n = 0; !stop.stop_requested(); ++n) {
+      get_logger("talk" + std::to_string(n % 1000)).info("number ", n, ' ', 0.5);
+      if (n % 100 == 0) set_log_process_name("talker");
+    }
+  };
+  std::vector<std::jthread> talkers;
+  for (int i = 0; i < 4; ++i) talkers.emplace_back(talk);
+  for (int round = 0; round < 500; ++round) {
+    ASSERT_EQ(code_of_child([&] {
+                set_log_process_name("child");
+                get_logger("child" + std::to_string(round)).info("number ", round, ' ', 0.5);
+                return 42;
+              }),
+              42);
+  }
+  talkers.clear();
+  log_to_stderr({.level = LogLevel::off});
+  set_log_process_name("MainProcess");
 }
 
 }  // namespace
