@@ -117,12 +117,16 @@ TEST_F(LogTest, OwnLoggersFollowTheLibrarysLevelUntilTheyHaveTheirOwn) {  // LG1
 
 TEST_F(LogTest, ALevelThatIsOffCostsNextToNothing) {  // LG1: 5 ns, tenfold
   Logger& log = get_logger("costs");
-  constexpr int kCalls = 1'000'000;
-  const auto start = std::chrono::steady_clock::now();
-  for (int i = 0; i < kCalls; ++i) log.debug("call ", i);
-  const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - start;
-  RecordProperty("ns", std::to_string(took.count() / kCalls));
-  EXPECT_LT(took.count() / kCalls, 50);
+  constexpr int kCalls = 100'000;
+  double best = 1e9;  // of several: somebody else may have the CPU for a while
+  for (int round = 0; round < 20; ++round) {
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < kCalls; ++i) log.debug("call ", i);
+    const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - start;
+    best = std::min(best, took.count() / kCalls);
+  }
+  RecordProperty("ns", std::to_string(best));
+  EXPECT_LT(best, 50);
 }
 
 void helper(LogText text) { get_logger().info(text); }

@@ -51,11 +51,18 @@ TEST_F(TimerTest, FiresInTime) {  // TI2: never early, and not ten times as late
     Clock::time_point fired;
     const auto start = Clock::now();
     Timer timer(after, [&] { fired = Clock::now(); });
-    EXPECT_EQ(timer.join(1us), false);
-    timer.join();
+    EXPECT_TRUE(timer.join());
     EXPECT_GE(fired - start, after);
     EXPECT_LT(fired - start, after + 200ms);
   }
+}
+
+TEST_F(TimerTest, JoinHasADeadline) {
+  Timer later(1h, [] {});
+  const auto start = Clock::now();
+  EXPECT_FALSE(later.join(5ms));
+  EXPECT_GE(Clock::now() - start, 5ms);
+  EXPECT_TRUE(later.pending());
 }
 
 TEST_F(TimerTest, AtOnceAndNever) {  // TI2
