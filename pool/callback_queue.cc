@@ -31,7 +31,7 @@ InCallback::~InCallback() { --t_callbacks; }
 struct CallbackQueue::Shared {
   std::mutex mutex;
   std::condition_variable posted;
-  std::condition_variable idle;  ///< nobody is draining
+  std::condition_variable drained;
   std::deque<std::shared_ptr<CallbackJob>> jobs;
   RunCallbacks run;       ///< empty: the thread below
   bool draining = false;  ///< somebody runs jobs, or is about to
@@ -51,7 +51,7 @@ struct CallbackQueue::Shared {
       lock.lock();
     }
     draining = false;
-    idle.notify_all();
+    drained.notify_all();
   }
 
   void run_thread() noexcept {
@@ -60,7 +60,6 @@ struct CallbackQueue::Shared {
         std::unique_lock lock(mutex);
         posted.wait(lock, [&] { return !jobs.empty() || closing; });
         if (jobs.empty()) return;
-        draining = true;
       }
       drain();
     }
@@ -70,6 +69,12 @@ struct CallbackQueue::Shared {
 CallbackQueue::CallbackQueue() : shared_(std::make_shared<Shared>()) {}
 
 CallbackQueue::CallbackQueue(RunCallbacks run) : CallbackQueue() { shared_->run = std::move(run); }
+
+void CallbackQueue::wait_idle() {
+  std::unique_lock lock(shared_->mutex);
+  if (in_callback() || shared_->run != nullptr) return;
+  shared_->drained.wait(lock, [&] { return shared_->jobs.empty() && !shared_->draining; });
+}
 
 CallbackQueue::~CallbackQueue() {
   // In a forked child its parent's threads may have left the mutex locked.
@@ -88,11 +93,11 @@ void CallbackQueue::post(std::shared_ptr<CallbackJob> job) {
   {
     const std::lock_guard lock(shared.mutex);
     shared.jobs.push_back(std::move(job));
+    if (std::exchange(shared.draining, true)) return;
     if (shared.thread.runs_here()) {
       shared.posted.notify_one();
       return;
     }
-    if (std::exchange(shared.draining, true)) return;
     if (shared.run == nullptr) {
       try {
         shared.thread = OwnThread("sluice-calls", [keep = shared_] { keep->run_thread(); });
@@ -108,13 +113,6 @@ void CallbackQueue::post(std::shared_ptr<CallbackJob> job) {
     report_uncaught("the executor that was chosen for callbacks", std::current_exception());
   }
   shared.drain();
-}
-
-void CallbackQueue::await_idle() {
-  if (in_callback() || shared_->process != process_mark()) return;
-  std::unique_lock lock(shared_->mutex);
-  if (shared_->run != nullptr) return;
-  shared_->idle.wait(lock, [&] { return shared_->jobs.empty() && !shared_->draining; });
 }
 
 }  // namespace sluice::internal

@@ -50,9 +50,9 @@ class CallbackQueue {
 
   void post(std::shared_ptr<CallbackJob> job);
 
-  /// Waits until what was posted has run and nothing refers to it any more; but in a callback, or
-  /// where callbacks run on an executor of the user's, which may be waiting for the caller.
-  void await_idle();
+  /// Waits until the thread of this queue has run what was posted. Not for a callback, nor for an
+  /// executor of the user's, which may be the caller: then it does nothing.
+  void wait_idle();
 
  private:
   struct Shared;

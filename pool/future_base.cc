@@ -21,16 +21,18 @@ Callback::~Callback() = default;
 
 FutureBase::~FutureBase() = default;
 
-bool FutureBase::set_running() {
+bool FutureBase::claim() {
   const std::lock_guard lock(mutex_);
-  if (status_ == FutureStatus::cancelled) {
-    unnoticed_ = false;
-    tell_waiters();
-    return false;
-  }
-  if (status_ != FutureStatus::pending) throw_set_twice();
+  if (status_ == FutureStatus::cancelled) notice();
+  if (status_ != FutureStatus::pending) return false;
   status_ = FutureStatus::running;
   return true;
+}
+
+bool FutureBase::set_running() {
+  if (claim()) return true;
+  if (status() != FutureStatus::cancelled) throw_set_twice();
+  return false;
 }
 
 void FutureBase::set_exception(std::exception_ptr exception) {
@@ -40,8 +42,7 @@ void FutureBase::set_exception(std::exception_ptr exception) {
 bool FutureBase::set_cancelled() {
   std::unique_lock lock(mutex_);
   if (status_ == FutureStatus::cancelled) {
-    unnoticed_ = false;
-    tell_waiters();
+    notice();
     return true;
   }
   if (is_settled()) return false;
@@ -61,6 +62,11 @@ bool FutureBase::cancel(bool running_too) {
   unnoticed_ = true;
   finish_settling(FutureStatus::cancelled, std::move(lock));
   return true;
+}
+
+void FutureBase::notice() noexcept {
+  unnoticed_ = false;
+  tell_waiters();
 }
 
 void FutureBase::check_unsettled() const {
@@ -126,6 +132,7 @@ bool FutureBase::wait(Deadline deadline) {
   if (ResultSource* const source = fetched_from(); source != nullptr) {
     return source->fetch_until([&event] { return event.is_set(); }, deadline);
   }
+  if (deadline.is_never() && source_ != nullptr) source_->run_here(*this);
   return event.wait(deadline) == Status::ok;
 }
 
@@ -184,7 +191,7 @@ void FutureBase::tell_waiters() noexcept {
     FutureWaiter* const waiter = *place;
     if (is_done_for_waiters(waiter->when_settled_)) {
       *place = waiter->next_;
-      waiter->on_done();
+      waiter->on_done(status_);
     } else {
       place = &waiter->next_;
     }

@@ -42,6 +42,12 @@ class CancelledError : public std::runtime_error {
   CancelledError() : std::runtime_error("the task was cancelled") {}
 };
 
+/// Why an executor that has broken down takes no tasks, and what the tasks fail with that it had.
+class BrokenExecutor : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 enum class FutureStatus : std::uint8_t { pending, running, finished, failed, cancelled };
 
 namespace internal {
@@ -65,7 +71,7 @@ class FutureWaiter {
  public:
   FutureWaiter() = default;
   /// The future is done: called once, under its lock.
-  virtual void on_done() noexcept = 0;
+  virtual void on_done(FutureStatus outcome) noexcept = 0;
 
  protected:
   ~FutureWaiter() = default;
@@ -90,8 +96,11 @@ class FutureBase : public CallbackJob {
   // The executor's side. An outcome that is set on a future that has one throws std::future_error
   // (a std::logic_error).
 
-  /// False if the task was cancelled: then it must not run, and counts as done for those who wait
-  /// for several. Throws as above if it has begun before.
+  /// True for one caller: the task begins, and is this caller's to run. Else it has begun before,
+  /// or was cancelled, which is noticed by this: from now on those who wait for several count it as
+  /// done.
+  bool claim();
+  /// claim(); throws as above if the task has begun before.
   bool set_running();
   void set_exception(std::exception_ptr exception);
   /// Cancelled and noticed in one; a running one too. False if there is another outcome.
@@ -137,6 +146,7 @@ class FutureBase : public CallbackJob {
 
  private:
   void check_unsettled() const;
+  void notice() noexcept;
   void finish_settling(FutureStatus outcome, std::unique_lock<std::mutex> lock);
   void tell_waiters() noexcept;
   [[nodiscard]] bool is_done_for_waiters(bool when_settled) const noexcept;

@@ -53,17 +53,15 @@ class FutureState : public FutureBase {
     value_.reset();
     return taken;
   }
-  /// nullptr if it was taken.
-  [[nodiscard]] const Value* value_if() const noexcept {
-    return value_.has_value() ? &*value_ : nullptr;
-  }
+
+ protected:
+  /// Who settles it otherwise than by set_value() puts the value in before.
+  std::optional<Value> value_;  // NOLINT(cppcoreguidelines-non-private-member-variables-in-classes)
 
  private:
   [[noreturn]] static void throw_taken() {
     throw std::logic_error("sluice::Future: the value was taken before");
   }
-
-  std::optional<Value> value_;
 };
 
 }  // namespace sluice::internal

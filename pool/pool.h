@@ -111,7 +111,7 @@ class Pool {
   ~Pool() {
     if (core_ == nullptr) return;
     core_->terminate();
-    core_->callbacks().await_idle();
+    core_->callbacks().wait_idle();
   }
 
   /// Has `function(arguments...)` run in a worker.

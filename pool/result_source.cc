@@ -16,5 +16,6 @@ void ResultSource::fetch_in_background() {}
 void ResultSource::wake_fetchers() {}
 bool ResultSource::cancel(std::uint64_t, bool) { return false; }
 bool ResultSource::is_running(std::uint64_t) { return false; }
+void ResultSource::run_here(FutureBase&) {}
 
 }  // namespace sluice::internal

@@ -29,6 +29,8 @@
 
 namespace sluice::internal {
 
+class FutureBase;
+
 /// Refers to a predicate that outlives the call it is passed to.
 class Done {
  public:
@@ -75,6 +77,11 @@ class ResultSource {
 
   /// Whether a task that is not done has begun.
   [[nodiscard]] virtual bool is_running(std::uint64_t task);
+
+  /// Somebody will wait for this future for ever. If that is one of the source's own workers, and
+  /// the task has not begun, the source may run it here and now, so that it is not waited for by
+  /// all who could run it.
+  virtual void run_here(FutureBase& future);
 
   [[nodiscard]] CallbackQueue& callbacks() noexcept { return callbacks_; }
 

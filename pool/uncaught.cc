@@ -3,12 +3,15 @@
 #include "sluice/pool/uncaught.h"
 
 #include <cxxabi.h>
-#include <unistd.h>
 
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <source_location>
+#include <utility>
 
+#include "sluice/pool/log.h"
+#include "sluice/pool/log_record.h"
 #include "sluice/sync/env.h"
 #include "sluice/sync/word.h"
 
@@ -39,10 +42,9 @@ UncaughtHook set_uncaught_hook(UncaughtHook hook) noexcept {
 }
 
 void default_uncaught_hook(std::string_view where, const std::exception_ptr& what) {
-  std::string line = "sluice: uncaught exception in ";
-  line.append(where).append(": ").append(internal::describe(what)).append("\n");
-  // One write, so that lines of several processes don't mix. Nobody to tell if it fails.
-  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, line.data(), line.size());
+  std::string text = "uncaught exception in ";
+  text.append(where).append(": ").append(internal::describe(what));
+  get_logger().emit(LogLevel::error, std::move(text), std::source_location::current());
 }
 
 namespace internal {

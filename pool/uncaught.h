@@ -6,7 +6,7 @@
 //
 //   set_uncaught_hook([](std::string_view where, const std::exception_ptr& what) {
 //     count_it(where);                           // "a callback of a future"
-//     default_uncaught_hook(where, what);        // one line on stderr
+//     default_uncaught_hook(where, what);        // [ERROR/MainProcess] uncaught exception in ...
 //   });
 //
 // Units, memory: none. Errors: what the hook throws is dropped.
@@ -33,7 +33,8 @@ using UncaughtHook = void (*)(std::string_view where, const std::exception_ptr& 
 /// Sets the hook, and returns the one from before; nullptr stands for the default.
 UncaughtHook set_uncaught_hook(UncaughtHook hook) noexcept;
 
-/// Writes one line to stderr: where, and the exception's type and text.
+/// Logs where, and the exception's type and text, as the library's error, whatever its level
+/// (pool/log.h): so unless something else was chosen, a line on stderr.
 void default_uncaught_hook(std::string_view where, const std::exception_ptr& what);
 
 namespace internal {

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Logger: messages with a level, as lines "[INFO/ProcessName] message" on stderr. What the library
+// does (processes that start and end, workers that are replaced, exceptions that nobody caught) is
+// told here. Silent, until one call or the environment turns it on: SLUICE_LOG=debug, info,
+// warning, error; with ",times" each line begins with the time of day. Not a logging framework:
+// rotation, patterns and the like are the business of a LogSink of yours. (Not spdlog: its sinks
+// and registry hold locks that a forked child may find locked.)
+//
+//   log_to_stderr();                                        // from level info on
+//   get_logger().info("child process ", pid, " started");   // [INFO/MainProcess] child process ...
+//   Logger& mine = get_logger("prices");                    // level: as the library's, or its own
+//   mine.set_level(LogLevel::debug);
+//   void complain(LogText text) { mine.warning(text); }     // a helper: knows its caller's line
+//
+// In memory: one level word per logger; loggers are never destroyed.
+//
+// Units: none. Errors: none: a line that can't be written is lost. What an operator<< throws passes
+// through.
+//
+// Threads: all calls may overlap; a logger's level and the sink may be changed at any time. Each
+// line is one write(2), of at most PIPE_BUF (4096) bytes, what is longer is cut: so lines of
+// several processes don't mix, in pipes, terminals, and files that are opened to append. Processes:
+// a child that is forked has the parent's levels and sink. No lock of ours is taken at all, so none
+// can be left locked in a child that is forked while other threads log.
+//
+// If a process dies here: a line was written or not.
+//
+// Cost: of a level that is off, two loads. Of a line, its formatting, and one write(2).
+
+#ifndef SLUICE_POOL_LOG_H_
+#define SLUICE_POOL_LOG_H_
+
+#include <concepts>
+#include <cstdint>
+#include <ostream>
+#include <source_location>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include "sluice/pool/log_record.h"
+#include "sluice/sync/env.h"
+#include "sluice/sync/word.h"
+
+namespace sluice {
+
+/// The beginning of a message, and the line of the program that it stands in.
+struct LogText {
+  template <class Text>
+    requires std::convertible_to<const Text&, std::string_view>
+  // NOLINTNEXTLINE(google-explicit-constructor): so that a literal brings its place with it
+  constexpr LogText(const Text& t,
+                    std::source_location w = std::source_location::current()) noexcept
+      : text(t), where(w) {}
+
+  std::string_view text;
+  std::source_location where;
+};
+
+class Logger {
+ public:
+  Logger(const Logger&) = delete;
+  Logger& operator=(const Logger&) = delete;
+
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+  /// From which level on; LogLevel::off for none.
+  void set_level(LogLevel level) noexcept {
+    // Relaxed: a number on its own; who logs meanwhile may see it a moment later.
+    internal::RealEnv::store(level_, static_cast<std::uint8_t>(level), std::memory_order_relaxed);
+  }
+  [[nodiscard]] LogLevel level() const noexcept {
+    // Relaxed, as above.
+    const std::uint8_t own = internal::RealEnv::load(level_, std::memory_order_relaxed);
+    if (own != kAsParent || parent_ == nullptr) return static_cast<LogLevel>(own);
+    return parent_->level();
+  }
+  [[nodiscard]] bool enabled(LogLevel level) const noexcept { return level >= this->level(); }
+
+  /// The parts of the message, one after the other, as operator<< writes them.
+  template <class... Parts>
+  void debug(LogText first, const Parts&... parts) const {
+    log(LogLevel::debug, first, parts...);
+  }
+  template <class... Parts>
+  void info(LogText first, const Parts&... parts) const {
+    log(LogLevel::info, first, parts...);
+  }
+  template <class... Parts>
+  void warning(LogText first, const Parts&... parts) const {
+    log(LogLevel::warning, first, parts...);
+  }
+  template <class... Parts>
+  void error(LogText first, const Parts&... parts) const {
+    log(LogLevel::error, first, parts...);
+  }
+  template <class... Parts>
+  void log(LogLevel level, LogText first, const Parts&... parts) const {
+    if (!enabled(level)) [[likely]]
+      return;
+    std::string text(first.text);
+    (append(text, parts), ...);
+    emit(level, std::move(text), first.where);
+  }
+
+  /// Whatever the level: for what must not be lost.
+  void emit(LogLevel level, std::string text, std::source_location where) const;
+
+  friend std::ostream& operator<<(std::ostream& out, const Logger& logger) {
+    return out << "Logger " << logger.name_ << ": from level " << logger.level() << " on";
+  }
+
+ private:
+  friend Logger& get_logger(std::string_view name);
+
+  static constexpr std::uint8_t kAsParent = 0xff;
+
+  Logger(std::string name, const Logger* parent, LogLevel level) noexcept;
+
+  template <class Part>
+  static void append(std::string& text, const Part& part) {
+    if constexpr (std::convertible_to<const Part&, std::string_view>) {
+      text.append(std::string_view(part));
+    } else if constexpr (std::integral<Part> && !std::same_as<Part, bool> && sizeof(Part) > 1) {
+      text.append(std::to_string(part));
+    } else {
+      std::ostringstream out;
+      out << part;
+      text.append(out.view());
+    }
+  }
+
+  const std::string name_;
+  const Logger* const parent_;
+  internal::Word<std::uint8_t> level_;
+  Logger* next_ = nullptr;  ///< in the list of all; set before it is in there
+};
+
+/// The logger of that name; the library's own by default. The same one each time, for good. A new
+/// one has the level of the library's until it is given one.
+Logger& get_logger(std::string_view name = "sluice");
+
+struct LogOptions {
+  LogLevel level = LogLevel::info;
+  bool times = false;  ///< each line begins with the time (UTC)
+};
+
+/// Turns the library's logger on, with lines on stderr, or on another descriptor; returns it.
+Logger& log_to_stderr(LogOptions options = {});
+Logger& log_to(int descriptor, LogOptions options = {});
+
+/// Takes records, instead of the lines on a descriptor. Called by many threads at once, and in
+/// forked children.
+class LogSink {
+ public:
+  LogSink() = default;
+  LogSink(const LogSink&) = delete;
+  LogSink& operator=(const LogSink&) = delete;
+  virtual ~LogSink();
+  virtual void take(const LogRecord& record) = 0;
+};
+
+/// From now on; nullptr for lines again. Returns the one from before. The sink must live as long as
+/// anybody may be logging.
+LogSink* set_log_sink(LogSink* sink) noexcept;
+[[nodiscard]] LogSink* log_sink() noexcept;
+
+/// Writes the record as a line where lines go, whatever the sink.
+void write_log_line(const LogRecord& record);
+
+/// What this process is called in its records: "MainProcess", unless it was given a name. A forked
+/// child has its parent's until then.
+[[nodiscard]] std::string_view log_process_name() noexcept;
+void set_log_process_name(std::string_view name);
+
+}  // namespace sluice
+
+#endif  // SLUICE_POOL_LOG_H_

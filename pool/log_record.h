@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// LogRecord: one message of a logger (pool/log.h), with who wrote it, when, and where in the
+// program. It travels (ipc/codec.h): Queue<LogRecord>.
+//
+//   std::cout << to_line(record, false);   // [INFO/Process-1] child process started
+//
+// Units: nanoseconds, of the steady clock and since 1970. Errors: none. Threads, processes, death:
+// a plain value. Cost: five strings.
+
+#ifndef SLUICE_POOL_LOG_RECORD_H_
+#define SLUICE_POOL_LOG_RECORD_H_
+
+#include <cstdint>
+#include <ostream>
+#include <string>
+#include <string_view>
+#include <tuple>
+
+namespace sluice {
+
+enum class LogLevel : std::uint8_t { debug, info, warning, error, off };
+
+/// "debug" and so on; "unknown" for a number outside the enumeration.
+[[nodiscard]] std::string_view to_string(LogLevel level) noexcept;
+std::ostream& operator<<(std::ostream& out, LogLevel level);
+
+struct LogRecord {
+  LogLevel level = LogLevel::off;
+  std::int32_t pid = 0;
+  std::int32_t thread = 0;  ///< the kernel's number of it
+  std::int64_t steady_ns = 0;
+  std::int64_t wall_ns = 0;
+  std::string process;
+  std::string logger;
+  std::string text;
+  std::string file;
+  std::string function;
+  std::uint32_t line = 0;
+
+  auto sluice_members() {
+    return std::tie(level, pid, thread, steady_ns, wall_ns, process, logger, text, file, function,
+                    line);
+  }
+};
+
+/// "[LEVEL/Process] text" and a newline; with times, preceded by the date and time (UTC) to the
+/// microsecond. At most PIPE_BUF bytes: what is longer ends in "...".
+[[nodiscard]] std::string to_line(const LogRecord& record, bool times);
+
+}  // namespace sluice
+
+#endif  // SLUICE_POOL_LOG_RECORD_H_
