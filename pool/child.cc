@@ -43,6 +43,10 @@ void close_descriptors(Child& child) noexcept {
   child.parent_pidfd.reset();
   for (UniqueFd& end : child.lifeline) end.reset();
   for (UniqueFd& end : child.gate) end.reset();
+  for (auto& stream : child.streams) {
+    for (UniqueFd& end : stream) end.reset();
+  }
+  UniqueFd(std::exchange(child.new_pidfd, -1)).reset();
 }
 
 [[maybe_unused]] const bool kForgetsItsParentsChildrenOnFork =
@@ -53,23 +57,6 @@ void close_descriptors(Child& child) noexcept {
       g_children.value.clear();
       g_own_lifeline.value.reset();
     }) == 0;
-
-/// All signals blocked for the lifetime of the object: a handler of the host must not run in the
-/// child before its handlers are reset.
-class BlockSignals {
- public:
-  BlockSignals() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  BlockSignals(const BlockSignals&) = delete;
-  BlockSignals& operator=(const BlockSignals&) = delete;
-  ~BlockSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_ = {};
-};
 
 /// Waits for the parent's word that it holds our pidfd; false if the parent is gone. The closing of
 /// the gate alone would not tell: a process that was cloned meanwhile may hold a copy of it.
@@ -158,7 +145,9 @@ void tell_errors_of(Call call) noexcept {
   }
 }
 
+/// Nobody reads a program's output or feeds it any more: it is not to wait for that.
 void join_or_kill(const ChildPtr& child, Deadline grace) {
+  for (auto& stream : child->streams) drop(stream[0]);
   if (!join(child, child->daemon ? grace : Deadline::never())) send_signal(*child, SIGKILL);
   join(child, Deadline::never());
 }
@@ -206,12 +195,33 @@ void enter(Child& child) {
   if (child.daemon) child.lifeline = make_pipe("its lifeline");
 }
 
-void entered_child_runs(Child& child, pid_t pid, UniqueFd pidfd) {
+void entered_child_runs(Child& child, pid_t pid) {
   const ForkLock lock;
-  child.pidfd = std::move(pidfd);
+  child.pidfd.reset(std::exchange(child.new_pidfd, -1));
   child.pid = pid;
   child.lifeline[0].reset();
+  for (auto& stream : child.streams) stream[1].reset();
 }
+
+void drop(UniqueFd& held) noexcept {
+  const ForkLock lock;
+  held.reset();
+}
+
+void keep_pipe(UniqueFd& reading, UniqueFd& writing, const char* purpose) {
+  const ForkLock lock;
+  std::array<UniqueFd, 2> ends = make_pipe(purpose);
+  reading = std::move(ends[0]);
+  writing = std::move(ends[1]);
+}
+
+BlockSignals::BlockSignals() {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before_);
+}
+
+BlockSignals::~BlockSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
 
 void take_back(Child& child) noexcept {
   const ForkLock lock;
@@ -224,11 +234,8 @@ void start_child(const ChildPtr& child, const std::function<void()>& body) {
   pid_t pid = -1;
   try {
     enter(*child);
-    {
-      const ForkLock lock;
-      child->gate = make_pipe("its gate");
-      child->parent_pidfd = open_pidfd(child->parent, this_process::name());
-    }
+    keep_pipe(child->gate[0], child->gate[1], "its gate");
+    keep(child->parent_pidfd, [&] { return open_pidfd(child->parent, this_process::name()); });
     std::cout.flush();
     std::fflush(nullptr);
     {

@@ -17,6 +17,7 @@
 #ifndef SLUICE_POOL_CHILD_H_
 #define SLUICE_POOL_CHILD_H_
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <array>
@@ -26,6 +27,7 @@
 #include <string>
 #include <vector>
 
+#include "sluice/pool/fork_lock.h"
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/unique_fd.h"
 
@@ -49,6 +51,11 @@ struct Child : std::enable_shared_from_this<Child> {
   std::array<UniqueFd, 2> gate;      ///< while it is being started
   UniqueFd parent_pidfd;             ///< as above
 
+  /// Of a program: per standard stream our end, if it is captured, and, while it is being started,
+  /// its end.
+  std::array<std::array<UniqueFd, 2>, 3> streams;
+  int new_pidfd = -1;  ///< of a program: where clone(2) writes it, before it is ours
+
   bool ended = false;  ///< and reaped; under the fork lock, as the code
   std::optional<int> code;
 };
@@ -59,10 +66,33 @@ using ChildPtr = std::shared_ptr<Child>;
 void start_child(const ChildPtr& child, const std::function<void()>& body);
 
 /// For a child that is not started by start_child: enters it in the table, with a lifeline if it is
-/// a daemon; then tells its number and pidfd; or takes it back.
+/// a daemon; then notes that it runs as `pid`, watched by new_pidfd; or takes it back.
 void enter(Child& child);
-void entered_child_runs(Child& child, pid_t pid, UniqueFd pidfd);
+void entered_child_runs(Child& child, pid_t pid);
 void take_back(Child& child) noexcept;
+
+/// Opens what a Child holds by `open()`, or closes it, with the lock held, so that no fork comes in
+/// between.
+template <class Open>
+void keep(UniqueFd& held, Open open) {
+  const ForkLock lock;
+  held = open();
+}
+void drop(UniqueFd& held) noexcept;
+void keep_pipe(UniqueFd& reading, UniqueFd& writing, const char* purpose);
+
+/// All signals blocked for the lifetime of the object: a handler of the host must not run in the
+/// child before its handlers are reset.
+class BlockSignals {
+ public:
+  BlockSignals();
+  BlockSignals(const BlockSignals&) = delete;
+  BlockSignals& operator=(const BlockSignals&) = delete;
+  ~BlockSignals();
+
+ private:
+  sigset_t before_ = {};
+};
 
 /// Signals as after exec: every handler to its default, nothing blocked; what is ignored stays so.
 /// Async-signal-safe.
