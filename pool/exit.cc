@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "sluice/pool/fork_lock.h"
+#include "sluice/pool/type_name.h"
 
 namespace sluice {
 namespace {
@@ -62,12 +63,8 @@ constinit Immortal<Hooks> g_hooks;
 }
 
 std::string name_of_current_exception() {
-  const std::type_info* const info = abi::__cxa_current_exception_type();
-  if (info == nullptr) return "unknown type";
-  int failed = 0;
-  const std::unique_ptr<char, decltype(&std::free)> readable(
-      abi::__cxa_demangle(info->name(), nullptr, nullptr, &failed), &std::free);
-  return readable != nullptr ? readable.get() : info->name();
+  const std::type_info* const type = abi::__cxa_current_exception_type();
+  return type != nullptr ? internal::readable_name_of(*type) : "unknown type";
 }
 
 /// ": " and what it says of itself, if it does.

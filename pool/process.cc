@@ -2,14 +2,11 @@
 
 #include "sluice/pool/process.h"
 
-#include <cxxabi.h>
 #include <signal.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <ostream>
@@ -18,24 +15,10 @@
 
 #include "sluice/pool/child.h"
 #include "sluice/pool/this_process.h"
+#include "sluice/pool/type_name.h"
 #include "sluice/sync/error.h"
 
 namespace sluice {
-namespace {
-
-/// "Worker" for my::Worker<int>.
-std::string short_name_of(const std::type_info& type) {
-  int failed = 0;
-  const std::unique_ptr<char, decltype(&std::free)> readable(
-      abi::__cxa_demangle(type.name(), nullptr, nullptr, &failed), &std::free);
-  std::string name = readable != nullptr ? readable.get() : type.name();
-  name.resize(std::min(name.find('<'), name.size()));
-  const auto last = name.rfind("::");
-  return last == std::string::npos ? name : name.substr(last + 2);
-}
-
-}  // namespace
-
 Process::Process(StartOptions options)
     : child_(std::make_shared<internal::Child>()), start_(options.start) {
   child_->name = std::move(options.name);
@@ -124,7 +107,7 @@ pid_t Process::pid() const noexcept { return child_ != nullptr ? child_->pid : -
 std::string Process::name() const {
   if (child_ == nullptr) return "";
   if (!child_->name.empty()) return child_->name;
-  return short_name_of(typeid(*this)) + "-" + child_->number;
+  return internal::short_name_of(typeid(*this)) + "-" + child_->number;
 }
 
 bool Process::daemon() const { return open("daemon")->daemon; }

@@ -9,6 +9,7 @@
 #ifndef SLUICE_POOL_START_OPTIONS_H_
 #define SLUICE_POOL_START_OPTIONS_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -30,6 +31,10 @@ struct StartOptions {
   std::optional<bool> daemon = {};
 
   Start start = Start::now;
+
+  /// Of a thread, in bytes; 0: what the system gives. A process has the stack of the thread that
+  /// starts it.
+  std::size_t stack_size = 0;
 };
 
 }  // namespace sluice
