@@ -71,14 +71,12 @@ constinit Immortal<Threads> g_threads;
 /// Null in a thread that is no Thread's.
 constinit thread_local const ThreadState* t_current = nullptr;
 
-/// In the child no other thread runs. What they held is left to them: nobody destroys it.
-[[maybe_unused]] const bool kForgetsThreadsOnFork =
-    pthread_atfork(nullptr, nullptr, [] {
-      t_current = nullptr;
-      Threads& threads = g_threads.value;
-      static_cast<void>(new std::vector<StatePtr>(std::move(threads.running)));
-      threads = {};
-    }) == 0;
+/// In the child no other thread runs. What they held is theirs for ever: each has a StatePtr of its
+/// own, which nobody gives back.
+[[maybe_unused]] const bool kForgetsThreadsOnFork = pthread_atfork(nullptr, nullptr, [] {
+                                                      t_current = nullptr;
+                                                      g_threads.value = {};
+                                                    }) == 0;
 
 [[noreturn]] void terminate(const std::string& why) {
   std::fprintf(stderr, "%s\n", why.c_str());
