@@ -298,6 +298,7 @@ std::vector<ChildPtr> living_children() {
   std::vector<ChildPtr> known;
   std::vector<ChildPtr> living;
   const ForkLock lock;
+  known.reserve(g_children.value.size());
   for (Child* const entered : g_children.value) known.push_back(entered->weak_from_this().lock());
   for (const ChildPtr& child : known) {
     if (child == nullptr || child->pid < 0 || child->ended) continue;

@@ -184,7 +184,8 @@ std::vector<std::string> variables(const ExecOptions& options) {
   int number = kStandardStreams;
   for (const Inherited& inherited : options.inherited) {
     std::string& text = all[kInheritedVariable];
-    text += (text.empty() ? "" : ",") + inherited.name + ":" + std::to_string(number++);
+    if (!text.empty()) text += ',';
+    text.append(inherited.name).append(1, ':').append(std::to_string(number++));
   }
   std::vector<std::string> lines;
   for (const auto& [name, value] : all) {
@@ -237,7 +238,9 @@ void start_program(internal::Child& child, Plan& plan) {
 
 /// write(2) whose reader may be gone: no SIGPIPE, unless one was on its way already.
 ssize_t write_quietly(int fd, std::string_view bytes) {
-  sigset_t pipe, before, pending;
+  sigset_t pipe;
+  sigset_t before;
+  sigset_t pending;
   sigemptyset(&pipe);
   sigaddset(&pipe, SIGPIPE);
   sigpending(&pending);
@@ -349,11 +352,10 @@ bool Program::communicate(std::string_view input, Deadline deadline) {
     wait_for_streams(deadline);
   }
   for (auto& stream : child->streams) internal::drop(stream[0]);
-  return Process::join(Deadline::never());
+  return Process::wait(Deadline::never());
 }
 
-// NOLINTNEXTLINE(google-default-arguments): see the header
-bool Program::join(Deadline deadline) { return communicate({}, deadline); }
+bool Program::wait(Deadline deadline) { return communicate({}, deadline); }
 
 UniqueFd inherited_descriptor(std::string_view name) {
   const char* const variable = std::getenv(kInheritedVariable);  // NOLINT(concurrency-mt-unsafe)

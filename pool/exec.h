@@ -84,15 +84,13 @@ class Program : public Process {
   // NOLINTNEXTLINE(modernize-use-nodiscard)
   bool communicate(std::string_view input, Deadline deadline = Deadline::never());
 
-  /// communicate() without input.
-  // NOLINTNEXTLINE(google-default-arguments): the same one as the base's
-  bool join(Deadline deadline = Deadline::never()) override;
-
   /// What has been read so far.
   [[nodiscard]] const std::string& output() const noexcept { return output_; }
   [[nodiscard]] const std::string& error() const noexcept { return error_; }
 
  private:
+  /// communicate() without input.
+  bool wait(Deadline deadline) override;
   void wait_for_streams(Deadline deadline);
   void feed();
 

@@ -85,7 +85,13 @@ void Process::run() {
   task_->run();
 }
 
-bool Process::join(Deadline deadline) { return internal::join(started("join"), deadline); }
+bool Process::wait(Deadline deadline) { return internal::join(child_, deadline); }
+
+bool Process::join(Deadline deadline) {
+  static_cast<void>(started("join"));
+  return wait(deadline);
+}
+
 bool Process::alive() const { return internal::is_alive(*own("alive")); }
 
 std::optional<int> Process::exit_code() const {

@@ -112,8 +112,8 @@ class Process {
 
   /// Waits until the child has ended and collects it; false if the deadline passed first. True at
   /// once when it has been collected before.
-  // NOLINTNEXTLINE(modernize-use-nodiscard, google-default-arguments): a Program has the same one
-  virtual bool join(Deadline deadline = Deadline::never());
+  // NOLINTNEXTLINE(modernize-use-nodiscard)
+  bool join(Deadline deadline = Deadline::never());
 
   /// Whether it has been started and has not ended yet. Collects nothing.
   [[nodiscard]] bool alive() const;
@@ -160,6 +160,9 @@ class Process {
 
  private:
   friend class Program;
+
+  /// join(); a Program reads on meanwhile.
+  virtual bool wait(Deadline deadline);
 
   /// The child, if it is what the name says; else they throw std::logic_error: not closed; made by
   /// this process; and not, or already, started by it.

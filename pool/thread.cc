@@ -131,15 +131,18 @@ class Attributes {
 
 void create(const StatePtr& state) {
   const Attributes attributes(state->stack_size);
-  auto own = std::make_unique<StatePtr>(state);
   int error = attributes.error();
-  if (error == 0) error = pthread_create(&state->handle, attributes.get(), live, own.get());
+  if (error == 0) {
+    StatePtr* const own =
+        std::make_unique<StatePtr>(state).release();  // the thread's, if there is one
+    error = pthread_create(&state->handle, attributes.get(), live, own);
+    if (error != 0) std::default_delete<StatePtr>()(own);
+  }
   if (error != 0) {
     throw Error::from_errno(error, {.tried = "start the thread \"" + state->name + "\"",
                                     .hint = "see ulimit -u, the memory that is free, and the size "
                                             "of its stack"});
   }
-  static_cast<void>(own.release());
 }
 
 /// Whether the caller is the one to join it, or let it go.

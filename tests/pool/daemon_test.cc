@@ -18,7 +18,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iterator>
-#include <memory>
 #include <string>
 #include <thread>
 #include <utility>
@@ -41,13 +40,13 @@ using namespace std::chrono_literals;
 
 /// A daemon whom nothing but SIGKILL moves.
 Process* leave_deaf_daemon(Gate& ready) {
-  return new Process({.daemon = true}, [&] {
+  return leave_behind(new Process({.daemon = true}, [&] {
     sigset_t all;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, nullptr);
     ready.open();
     sleep_for_ever();
-  });
+  }));
 }
 
 [[noreturn]] void die() {
@@ -106,7 +105,6 @@ TEST(Daemon, LivesAsLongAsAParentWhoseMainThreadHasEnded) {
       if (daemon->join(100ms)) _exit(1);
       die();
     }).detach();
-    const std::unique_ptr<int> forgotten;
     syscall(SYS_exit, 0);  // this thread alone
     return 2;
   });
@@ -127,10 +125,10 @@ TEST(Daemon, OthersThatTheParentStartedDoNotKeepItAlive) {
     Gate ready, others;
     leave_deaf_daemon(ready);
     ready.wait();
-    new Process([&] {
+    leave_behind(new Process([&] {
       others.open();
       bystand();
-    });
+    }));
     if (fork() == 0) {
       others.open();
       bystand();
@@ -149,7 +147,7 @@ TEST(Daemon, C31_MayStartProcessesWhichAreDaemonsAndEndWithIt) {
   const auto tree = [](bool killed) {
     return run_program([=]() -> int {
       Gate ready;
-      new Process({.daemon = true}, [&] {
+      leave_behind(new Process({.daemon = true}, [&] {
         if (!this_process::daemon()) sluice::exit("no daemon");
         Process child([&] {
           if (!this_process::daemon()) sluice::exit("no daemon");
@@ -157,7 +155,7 @@ TEST(Daemon, C31_MayStartProcessesWhichAreDaemonsAndEndWithIt) {
           sleep_for_ever();
         });
         sleep_for_ever();
-      });
+      }));
       ready.wait();
       if (killed) die();
       return 0;
@@ -172,11 +170,11 @@ TEST(Daemon, C31_MayStartProcessesWhichAreDaemonsAndEndWithIt) {
 TEST(Daemon, OneThatIsNoDaemonOutlivesAKilledParent) {
   Gate end;
   const Ran ran = run_program([&]() -> int {
-    new Process([&] {
+    leave_behind(new Process([&] {
       close(STDERR_FILENO);
       parent_process()->join();
       static_cast<void>(!write(STDOUT_FILENO, "alone", 5));
-    });
+    }));
     die();
   });
   EXPECT_EQ(ran.out, "alone");

@@ -307,7 +307,7 @@ TEST(ProgramDescriptors, NoneIsLeft) {
 TEST(ProgramDaemon, PR30_EndsWithAParentThatIsKilled) {
   const Ran ran = run_program([]() -> int {
     std::thread([] {  // whichever thread started it
-      new Program(shell("trap '' TERM; exec sleep 1000"), {.daemon = true});
+      leave_behind(new Program(shell("trap '' TERM; exec sleep 1000"), {.daemon = true}));
     })
         .join();
     raise(SIGKILL);
@@ -318,8 +318,8 @@ TEST(ProgramDaemon, PR30_EndsWithAParentThatIsKilled) {
 
 TEST(ProgramDaemon, PR30_EndsWithAParentThatEnds) {
   const Ran ran = run_program([] {
-    new Program({"sleep", "1000"}, {.daemon = true});
-    new Program(shell("sleep 0.1; echo joined"));
+    leave_behind(new Program({"sleep", "1000"}, {.daemon = true}));
+    leave_behind(new Program(shell("sleep 0.1; echo joined")));
     return 4;
   });
   EXPECT_EQ(ran.code, 4);

@@ -205,7 +205,7 @@ TEST(AtExit, WhatAHookWritesAndThrowsAndRegisters) {
 /// What main leaves behind, on the heap: nobody runs its destructor.
 template <class Body>
 Process* leave_running(const char* name, bool daemon, Body body) {
-  return new Process({.name = name, .daemon = daemon}, std::move(body));
+  return leave_behind(new Process({.name = name, .daemon = daemon}, std::move(body)));
 }
 
 int leave_children() {
@@ -258,7 +258,7 @@ TEST(AtExit, PR30_ADaemonThatRefusesIsKilledInTime) {
 }
 
 TEST(AtExit, PR30_ADestroyedDaemonIsEndedNotWaitedFor) {
-  Process* const daemon = leave_running("daemon", true, sleep_for_ever);
+  auto* const daemon = new Process({.daemon = true}, sleep_for_ever);
   const int watched = dup(daemon->sentinel());
   EXPECT_LT(time_of([&] { delete daemon; }), 10s);
   pollfd end = {.fd = watched, .events = POLLIN, .revents = 0};

@@ -266,7 +266,7 @@ TEST(ThreadFork, TF5_WhoForksIsTheChildsMainThread) {
 
 template <class Body>
 void leave_running(bool daemon, Body body) {
-  new Thread({.daemon = daemon}, std::move(body));
+  leave_behind(new Thread({.daemon = daemon}, std::move(body)));
 }
 
 int leave_threads() {

@@ -21,6 +21,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <string>
+#include <vector>
 
 #include "sluice/sync/unique_fd.h"
 
@@ -30,6 +31,15 @@ struct Ran {
   int code = 0;     ///< as Process::exit_code()
   std::string out;  ///< standard output and error of it and of all that it started
 };
+
+/// An object that nobody destroys, as of a main() that has called exit(); still reachable, so no
+/// leak.
+template <class T>
+T* leave_behind(T* object) {
+  static auto* const all = new std::vector<T*>;
+  all->push_back(object);
+  return object;
+}
 
 /// Reads until all who hold the writing end have closed it; a failure of the test if that takes
 /// longer than `limit`.
