@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Process, with the behaviour rows PR7, PR9, PR10, PR15 to PR17, PR21, PR25 to PR29 as far as this
-// slice has them. Waiting for the pool's issue: PR1, PR6 and PR12 (current, parent and active
-// processes), PR18 (siblings' sentinels are inherited), PR19 (tasks), PR24 (subclassing run()),
-// PR26's exit(code), PR30 (daemons). PR3 is the language's lambda captures, PR13 is here.
+// Process: how children end, join, signals, hosts with habits of their own, many at once. Rows PR7,
+// PR9, PR10, PR13, PR15 to PR17, PR21, PR25, PR27, PR29, TF9. The others: process_start_test.cc,
+// process_family_test.cc, daemon_test.cc, exit_test.cc.
 
 #include "sluice/pool/process.h"
 
@@ -38,6 +37,7 @@
 #include <vector>
 
 #include "sluice/ipc/pipe.h"
+#include "sluice/pool/exit.h"
 #include "sluice/tests/support/bodies.h"
 #include "sluice/tests/support/calls.h"
 #include "sluice/tests/sync/asleep.h"
@@ -517,14 +517,31 @@ TEST(ProcessMany, PR16_AHundredThatEndAndAHundredThatAreTerminated) {
   for (Process& p : sleeping) EXPECT_EQ(code_after_join(p), -SIGTERM);
 }
 
-TEST(ProcessMany, SixteenThreadsStartProcessesAtOnce) {
+TEST(ProcessMany, TF9_SixteenThreadsStartProcessesWhileOthersAllocateAndPrint) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> nowhere(std::fopen("/dev/null", "w"),
+                                                                &std::fclose);
   std::atomic<int> good = 0;
   std::vector<std::jthread> threads;
+  std::vector<std::jthread> busy;
+  for (int t = 0; t < 4; ++t) {
+    busy.emplace_back([&](const std::stop_token& stop) {
+      while (!stop.stop_requested()) {
+        std::fprintf(nowhere.get(), "%s", std::string(5000, 'x').c_str());
+        static_cast<void>(active_children());
+      }
+    });
+  }
   for (int t = 0; t < 16; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < 8; ++i) {
-        const int code = (16 * i + t) % 256;
-        Process child([=] { _exit(code); });
+        const int code = (16 * i + t) % 64;
+        Process child([=, &nowhere] {
+          const std::string allocated(5000, 'y');
+          std::fprintf(nowhere.get(), "%s", allocated.c_str());
+          const auto threads_here =
+              std::distance(std::filesystem::directory_iterator("/proc/self/task"), {});
+          sluice::exit(threads_here == 1 ? code : 99);
+        });
         if (child.join(20s) && child.exit_code() == code) ++good;
       }
     });

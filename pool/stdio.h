@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Stdio: what a standard stream of a Program is. A plain value.
+//
+//   Program sort({"sort"}, {.input = Stdio::file("words"), .output = Stdio::captured()});
+
+#ifndef SLUICE_POOL_STDIO_H_
+#define SLUICE_POOL_STDIO_H_
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+namespace sluice {
+
+class Stdio {
+ public:
+  enum class Kind : std::uint8_t { inherit, null, captured, file, append, output };
+
+  /// Ours.
+  static Stdio inherit() { return Stdio(Kind::inherit); }
+  /// /dev/null.
+  static Stdio null() { return Stdio(Kind::null); }
+  /// Kept for Program::output() and error(), or fed by Program::communicate().
+  static Stdio captured() { return Stdio(Kind::captured); }
+  /// A file, read from its beginning, or written anew. Relative to our working directory.
+  static Stdio file(std::string path) { return Stdio(Kind::file, std::move(path)); }
+  /// A file, written at its end.
+  static Stdio append(std::string path) { return Stdio(Kind::append, std::move(path)); }
+  /// For standard error: where standard output goes.
+  static Stdio to_output() { return Stdio(Kind::output); }
+
+  [[nodiscard]] Kind kind() const noexcept { return kind_; }
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+ private:
+  explicit Stdio(Kind kind, std::string path = {}) : kind_(kind), path_(std::move(path)) {}
+
+  Kind kind_;
+  std::string path_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_POOL_STDIO_H_
