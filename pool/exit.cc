@@ -167,6 +167,16 @@ bool ExitHook::pending() const {
 
 namespace internal {
 
+bool is_exit_request() noexcept {
+  try {
+    throw;
+  } catch (const ExitRequest&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
 Ending run_guarded(const std::string& who, const std::function<void()>& body) noexcept {
   const bool before = std::exchange(t_guarded, true);
   Ending ending;

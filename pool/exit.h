@@ -76,6 +76,9 @@ ExitHook at_exit(std::function<void()> hook, int priority = 0);
 
 namespace internal {
 
+/// In a catch block: whether what was caught is exit()'s own, which is to be thrown on.
+[[nodiscard]] bool is_exit_request() noexcept;
+
 /// How a guarded call ended.
 struct Ending {
   int code = 0;

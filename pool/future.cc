@@ -2,6 +2,8 @@
 
 #include "sluice/pool/future.h"
 
+#include "sluice/pool/type_name.h"
+
 namespace sluice::internal {
 
 std::ostream& print_outcome(std::ostream& out, const FutureBase& state,
@@ -13,7 +15,7 @@ std::ostream& print_outcome(std::ostream& out, const FutureBase& state,
     case FutureStatus::running:
       return out << "running";
     case FutureStatus::finished:
-      return out << "finished, returned " << type_name(result);
+      return out << "finished, returned " << readable_name_of(result);
     case FutureStatus::failed:
       return out << "failed, threw " << describe(state.exception());
     case FutureStatus::cancelled:

@@ -32,6 +32,7 @@
 #include "sluice/pool/pool_core.h"
 #include "sluice/pool/task_error.h"
 #include "sluice/pool/task_run.h"
+#include "sluice/pool/type_name.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/status.h"
 
@@ -42,7 +43,7 @@ T decode_result(std::span<const std::byte> bytes) {
   T value{};
   if (decode(bytes, value) == Status::ok) return value;
   throw Error(Status::corrupt, {.tried = "read a task's result",
-                                .expected = demangled(typeid(T).name()),
+                                .expected = readable_name_of(typeid(T)),
                                 .found = std::to_string(bytes.size()) + " bytes of another kind"});
 }
 
@@ -64,7 +65,7 @@ class CallState final : public FutureState<R>, public PendingTask {
   [[nodiscard]] bool is_cancelled() const override {
     return this->status() == FutureStatus::cancelled;
   }
-  [[nodiscard]] std::string name() const override { return demangled(typeid(F).name()); }
+  [[nodiscard]] std::string name() const override { return readable_name_of(typeid(F)); }
 };
 
 /// So many of so many tasks of a map are done.
@@ -186,7 +187,7 @@ class MapChunk final : public PendingTask {
     if (!std::exchange(cancelled_, true)) map_->cancel_chunk();
   }
   [[nodiscard]] bool is_cancelled() const override { return cancelled_; }
-  [[nodiscard]] std::string name() const override { return demangled(typeid(F).name()); }
+  [[nodiscard]] std::string name() const override { return readable_name_of(typeid(F)); }
 
  private:
   std::shared_ptr<MapState<F, R>> map_;
@@ -267,7 +268,7 @@ class StreamChunk final : public PendingTask {
     stream_->fail(number_, std::make_exception_ptr(CancelledError()));
   }
   [[nodiscard]] bool is_cancelled() const override { return cancelled_; }
-  [[nodiscard]] std::string name() const override { return demangled(typeid(F).name()); }
+  [[nodiscard]] std::string name() const override { return readable_name_of(typeid(F)); }
 
  private:
   std::shared_ptr<StreamState<R>> stream_;

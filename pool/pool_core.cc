@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "sluice/pool/interrupt.h"
+#include "sluice/pool/start_options.h"
 #include "sluice/pool/task_error.h"
 #include "sluice/pool/worker.h"
 #include "sluice/sync/error.h"
@@ -104,7 +105,7 @@ std::shared_ptr<PoolCore> PoolCore::start(PoolOptions options) {
 void PoolCore::start_supervisor() {
   std::array<UniqueFd, 2> channel = make_channel();
   const UniqueFd self = pidfd_of_self();
-  supervisor_.emplace(options_.name, [&] {
+  supervisor_.emplace(StartOptions{.name = options_.name, .daemon = true}, [&] {
     channel[0].reset();
     const int code = run_supervisor(memory_, options_, channel[1], self);
     if (code != EXIT_SUCCESS) _exit(code);

@@ -21,6 +21,7 @@
 
 #include "sluice/lockfree/task_board.h"
 #include "sluice/pool/process.h"
+#include "sluice/pool/start_options.h"
 #include "sluice/pool/task_error.h"
 #include "sluice/pool/worker.h"
 #include "sluice/sync/deadline.h"

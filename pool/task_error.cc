@@ -8,8 +8,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
-#include <memory>
 #include <new>
 #include <optional>
 #include <string_view>
@@ -18,6 +16,7 @@
 #include <typeinfo>
 
 #include "sluice/ipc/codec.h"
+#include "sluice/pool/type_name.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/status.h"
 
@@ -118,18 +117,11 @@ const std::array kKinds = {
 };
 
 std::string trace_of(const Travelling& from) {
-  return "in " + from.worker + ": " + demangled(from.type) +
+  return "in " + from.worker + ": " + readable_name(from.type) +
          (from.text.empty() ? "" : ": " + from.text);
 }
 
 }  // namespace
-
-std::string demangled(const std::string& name) {
-  int failed = 0;
-  const std::unique_ptr<char, decltype(&std::free)> readable(
-      abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &failed), &std::free);
-  return readable != nullptr ? readable.get() : name;
-}
 
 std::vector<std::byte> encode_current_exception(const std::string& worker) {
   Travelling from;
@@ -166,7 +158,7 @@ std::exception_ptr decode_exception(std::span<const std::byte> bytes) {
       throw RemoteTrace(trace_of(from));
     } catch (const RemoteTrace&) {
       if (from.kind != 0) kKinds[from.kind - 1U].throw_it(from);
-      std::throw_with_nested(RemoteError(demangled(from.type), from.text));
+      std::throw_with_nested(RemoteError(readable_name(from.type), from.text));
     }
   } catch (...) {
     return std::current_exception();

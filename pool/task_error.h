@@ -89,9 +89,6 @@ std::vector<std::byte> encode_current_exception(const std::string& worker);
 /// What encode_current_exception() wrote, ready to be thrown.
 std::exception_ptr decode_exception(std::span<const std::byte> bytes);
 
-/// The readable name of a mangled type.
-std::string demangled(const std::string& name);
-
 }  // namespace internal
 }  // namespace sluice
 

@@ -10,12 +10,14 @@
 
 namespace sluice::internal {
 
-std::string readable_name_of(const std::type_info& type) {
+std::string readable_name(const std::string& mangled) {
   int failed = 0;
   const std::unique_ptr<char, decltype(&std::free)> readable(
-      abi::__cxa_demangle(type.name(), nullptr, nullptr, &failed), &std::free);
-  return readable != nullptr ? readable.get() : type.name();
+      abi::__cxa_demangle(mangled.c_str(), nullptr, nullptr, &failed), &std::free);
+  return readable != nullptr ? readable.get() : mangled;
 }
+
+std::string readable_name_of(const std::type_info& type) { return readable_name(type.name()); }
 
 std::string short_name_of(const std::type_info& type) {
   std::string name = readable_name_of(type);

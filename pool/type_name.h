@@ -10,7 +10,8 @@
 
 namespace sluice::internal {
 
-/// "my::Worker<int>"; what the compiler calls it if it can't be read.
+/// "my::Worker<int>" of what the compiler calls it; that itself if it can't be read.
+std::string readable_name(const std::string& mangled);
 std::string readable_name_of(const std::type_info& type);
 
 /// "Worker" of that.

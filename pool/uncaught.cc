@@ -5,13 +5,13 @@
 #include <cxxabi.h>
 
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
 #include <source_location>
+#include <typeinfo>
 #include <utility>
 
 #include "sluice/pool/log.h"
 #include "sluice/pool/log_record.h"
+#include "sluice/pool/type_name.h"
 #include "sluice/sync/env.h"
 #include "sluice/sync/word.h"
 
@@ -57,22 +57,15 @@ void report_uncaught(std::string_view where, const std::exception_ptr& what) noe
   }
 }
 
-std::string type_name(const std::type_info& type) {
-  int failed = 0;
-  const std::unique_ptr<char, decltype(&std::free)> readable(
-      abi::__cxa_demangle(type.name(), nullptr, nullptr, &failed), &std::free);
-  return readable != nullptr ? readable.get() : type.name();
-}
-
 std::string describe(const std::exception_ptr& what) {
   if (what == nullptr) return "no exception";
   try {
     std::rethrow_exception(what);
   } catch (const std::exception& e) {
-    return type_name(typeid(e)) + ": " + e.what();
+    return readable_name_of(typeid(e)) + ": " + e.what();
   } catch (...) {
     const std::type_info* const type = abi::__cxa_current_exception_type();
-    return type != nullptr ? type_name(*type) : "an exception of a foreign language";
+    return type != nullptr ? readable_name_of(*type) : "an exception of a foreign language";
   }
 }
 

@@ -23,7 +23,6 @@
 #include <exception>
 #include <string>
 #include <string_view>
-#include <typeinfo>
 
 namespace sluice {
 
@@ -40,9 +39,6 @@ void default_uncaught_hook(std::string_view where, const std::exception_ptr& wha
 namespace internal {
 
 void report_uncaught(std::string_view where, const std::exception_ptr& what) noexcept;
-
-/// As a person writes it: "std::runtime_error".
-[[nodiscard]] std::string type_name(const std::type_info& type);
 
 /// "std::runtime_error: the text", or the type alone where there is no text.
 [[nodiscard]] std::string describe(const std::exception_ptr& what);

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "sluice/lockfree/task_board.h"
+#include "sluice/pool/exit.h"
 #include "sluice/pool/task_code.h"
 #include "sluice/pool/task_error.h"
 #include "sluice/pool/task_run.h"
@@ -105,6 +106,7 @@ class Worker {
       options_.initializer();
       return true;
     } catch (...) {
+      if (is_exit_request()) throw;
       cells_.fail(encode_current_exception(name_));
       return false;
     }
@@ -152,6 +154,7 @@ class Worker {
       }
       if (run.refused()) body->end = TaskEnd::refused;
     } catch (...) {
+      if (is_exit_request()) throw;
       leave_exception(*body);
     }
     memory_.hand_over(body->result);

@@ -32,14 +32,14 @@
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/status.h"
-#include "sluice/tests/support/pool_fixture.h"
+#include "sluice/tests/pool/watched.h"
 
 namespace sluice {
 namespace {
 
 using namespace std::chrono_literals;
 
-using PoolFailureTest = PoolFixture;
+using PoolFailureTest = tests::Watched;
 
 int square(int n) { return n * n; }
 

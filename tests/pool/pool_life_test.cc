@@ -36,7 +36,7 @@
 #include "sluice/sync/error.h"
 #include "sluice/sync/event.h"
 #include "sluice/sync/status.h"
-#include "sluice/tests/support/pool_fixture.h"
+#include "sluice/tests/pool/watched.h"
 
 namespace sluice {
 namespace {
@@ -44,7 +44,7 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-using PoolLifeTest = PoolFixture;
+using PoolLifeTest = tests::Watched;
 
 int square(int n) { return n * n; }
 

@@ -29,14 +29,14 @@
 #include "sluice/sync/error.h"
 #include "sluice/sync/event.h"
 #include "sluice/sync/status.h"
-#include "sluice/tests/support/pool_fixture.h"
+#include "sluice/tests/pool/watched.h"
 
 namespace sluice {
 namespace {
 
 using namespace std::chrono_literals;
 
-using PoolMapTest = PoolFixture;
+using PoolMapTest = tests::Watched;
 
 int square(int n) { return n * n; }
 

@@ -35,14 +35,14 @@
 #include "sluice/sync/error.h"
 #include "sluice/sync/event.h"
 #include "sluice/sync/status.h"
-#include "sluice/tests/support/pool_fixture.h"
+#include "sluice/tests/pool/watched.h"
 
 namespace sluice {
 namespace {
 
 using namespace std::chrono_literals;
 
-using PoolTest = PoolFixture;
+using PoolTest = tests::Watched;
 
 int square(int n) { return n * n; }
 int add(int a, int b) { return a + b; }
