@@ -29,16 +29,16 @@ namespace sluice::internal {
 namespace {
 
 /// In the order of their start; under the fork lock.
-constinit Immortal<std::vector<Child*>> g_children;
+constinit Immortal<std::vector<ChildRecord*>> g_children;
 
 /// The one whose fork this thread is in the middle of; in the new process that is itself.
-constinit thread_local const Child* t_starting = nullptr;
+constinit thread_local const ChildRecord* t_starting = nullptr;
 
 /// In a daemon the reading end of its lifeline, open to its end.
 constinit Immortal<UniqueFd> g_own_lifeline;
 
 /// With the lock held, or in a process that has just been forked.
-void close_descriptors(Child& child) noexcept {
+void close_descriptors(ChildRecord& child) noexcept {
   child.pidfd.reset();
   child.parent_pidfd.reset();
   for (UniqueFd& end : child.lifeline) end.reset();
@@ -51,7 +51,7 @@ void close_descriptors(Child& child) noexcept {
 
 [[maybe_unused]] const bool kForgetsItsParentsChildrenOnFork =
     pthread_atfork(nullptr, nullptr, [] {
-      for (Child* const child : g_children.value) {
+      for (ChildRecord* const child : g_children.value) {
         if (child != t_starting) close_descriptors(*child);
       }
       g_children.value.clear();
@@ -60,7 +60,7 @@ void close_descriptors(Child& child) noexcept {
 
 /// Waits for the parent's word that it holds our pidfd; false if the parent is gone. The closing of
 /// the gate alone would not tell: a process that was cloned meanwhile may hold a copy of it.
-bool wait_for_go(const Child& me) {
+bool wait_for_go(const ChildRecord& me) {
   std::array<struct pollfd, 2> watched = {
       {{.fd = me.gate[0].get(), .events = POLLIN, .revents = 0},
        {.fd = me.parent_pidfd.get(), .events = POLLIN, .revents = 0}}};
@@ -75,7 +75,7 @@ bool wait_for_go(const Child& me) {
 }
 
 /// The child's first steps; it has one thread, and all signals blocked.
-void begin(Child& me) {
+void begin(ChildRecord& me) {
   t_starting = nullptr;
   me.gate[1].reset();
   me.lifeline[1].reset();
@@ -91,7 +91,7 @@ void begin(Child& me) {
   if (!tied) watch_lifeline_by_thread(lifeline);
 }
 
-[[noreturn]] void run_child(Child& me, const std::function<void()>& body) noexcept {
+[[noreturn]] void run_child(ChildRecord& me, const std::function<void()>& body) noexcept {
   const Ending ending = run_guarded(me.name, [&] {
     begin(me);
     body();
@@ -105,7 +105,7 @@ void begin(Child& me) {
 }
 
 /// The child can't end before it is let go, so the number can't be another process's by now.
-void watch_and_let_go(Child& child, pid_t pid) {
+void watch_and_let_go(ChildRecord& child, pid_t pid) {
   {
     const ForkLock lock;
     child.pidfd = open_pidfd(pid, child.name);
@@ -118,7 +118,7 @@ void watch_and_let_go(Child& child, pid_t pid) {
   } while (n < 0 && errno == EINTR);
 }
 
-void close_what_was_for_the_start(Child& child) {
+void close_what_was_for_the_start(ChildRecord& child) {
   const ForkLock lock;
   for (UniqueFd& end : child.gate) end.reset();
   child.parent_pidfd.reset();
@@ -126,7 +126,7 @@ void close_what_was_for_the_start(Child& child) {
 }
 
 /// With the lock held, of a child that has ended.
-void collect(Child& child) {
+void collect(ChildRecord& child) {
   if (child.ended) return;
   child.code = collect_child(child.pid, child.pidfd.get());
   child.ended = true;
@@ -182,20 +182,20 @@ void reset_signals() noexcept {
   pthread_sigmask(SIG_SETMASK, &none, nullptr);
 }
 
-Child::~Child() {
+ChildRecord::~ChildRecord() {
   const ForkLock lock;
   close_descriptors(*this);
   std::erase(g_children.value, this);
 }
 
-void enter(Child& child) {
+void enter(ChildRecord& child) {
   at_exit_step(ExitStep::end_children, end_children);
   const ForkLock lock;
   g_children.value.push_back(&child);
   if (child.daemon) child.lifeline = make_pipe("its lifeline");
 }
 
-void entered_child_runs(Child& child, pid_t pid) {
+void entered_child_runs(ChildRecord& child, pid_t pid) {
   const ForkLock lock;
   child.pidfd.reset(std::exchange(child.new_pidfd, -1));
   child.pid = pid;
@@ -223,7 +223,7 @@ BlockSignals::BlockSignals() {
 
 BlockSignals::~BlockSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
 
-void take_back(Child& child) noexcept {
+void take_back(ChildRecord& child) noexcept {
   const ForkLock lock;
   close_descriptors(child);
   child.pid = -1;
@@ -269,22 +269,22 @@ bool join(const ChildPtr& child, Deadline deadline) {
   return true;
 }
 
-bool is_alive(const Child& child) {
+bool is_alive(const ChildRecord& child) {
   return child.pid > 0 && !has_been_joined(child) &&
          !wait_for_child(child.pid, child.pidfd.get(), Deadline::now());
 }
 
-bool has_been_joined(const Child& child) {
+bool has_been_joined(const ChildRecord& child) {
   const ForkLock lock;
   return child.ended;
 }
 
-std::optional<int> code_of(const Child& child) {
+std::optional<int> code_of(const ChildRecord& child) {
   const ForkLock lock;
   return child.code;
 }
 
-void send_signal(const Child& child, int number) {
+void send_signal(const ChildRecord& child, int number) {
   if (!has_been_joined(child)) send_to(child.pid, child.pidfd.get(), number, child.name);
 }
 
@@ -299,7 +299,8 @@ std::vector<ChildPtr> living_children() {
   std::vector<ChildPtr> living;
   const ForkLock lock;
   known.reserve(g_children.value.size());
-  for (Child* const entered : g_children.value) known.push_back(entered->weak_from_this().lock());
+  for (ChildRecord* const entered : g_children.value)
+    known.push_back(entered->weak_from_this().lock());
   for (const ChildPtr& child : known) {
     if (child == nullptr || child->pid < 0 || child->ended) continue;
     if (wait_for_child(child->pid, child->pidfd.get(), Deadline::now())) {

@@ -8,8 +8,8 @@
 // every fork finds them all: the new process closes those that are not its own, and no child keeps
 // a sibling's descriptors, or a sibling, alive.
 //
-// In a forked process the table is empty, and a Child that was inherited through it has `parent` of
-// another process and no descriptor.
+// In a forked process the table is empty, and a ChildRecord that was inherited through it has
+// `parent` of another process and no descriptor.
 //
 // If a process dies here: a parent killed before the child was let go leaves a child that sees it
 // and ends; later, one that runs on, or, if it is a daemon, is killed by the kernel.
@@ -33,12 +33,12 @@
 
 namespace sluice::internal {
 
-struct Child : std::enable_shared_from_this<Child> {
-  Child() = default;
+struct ChildRecord : std::enable_shared_from_this<ChildRecord> {
+  ChildRecord() = default;
   /// Takes it out of the table.
-  ~Child();
-  Child(const Child&) = delete;
-  Child& operator=(const Child&) = delete;
+  ~ChildRecord();
+  ChildRecord(const ChildRecord&) = delete;
+  ChildRecord& operator=(const ChildRecord&) = delete;
 
   std::string name;
   std::string number;
@@ -59,7 +59,7 @@ struct Child : std::enable_shared_from_this<Child> {
   bool ended = false;  ///< and reaped; under the fork lock, as the code
   std::optional<int> code;
 };
-using ChildPtr = std::shared_ptr<Child>;
+using ChildPtr = std::shared_ptr<ChildRecord>;
 
 /// Forks; the child runs `body`, and what is to be done at its end. Throws Error, after which it
 /// may be tried again.
@@ -67,12 +67,12 @@ void start_child(const ChildPtr& child, const std::function<void()>& body);
 
 /// For a child that is not started by start_child: enters it in the table, with a lifeline if it is
 /// a daemon; then notes that it runs as `pid`, watched by new_pidfd; or takes it back.
-void enter(Child& child);
-void entered_child_runs(Child& child, pid_t pid);
-void take_back(Child& child) noexcept;
+void enter(ChildRecord& child);
+void entered_child_runs(ChildRecord& child, pid_t pid);
+void take_back(ChildRecord& child) noexcept;
 
-/// Opens what a Child holds by `open()`, or closes it, with the lock held, so that no fork comes in
-/// between.
+/// Opens what a ChildRecord holds by `open()`, or closes it, with the lock held, so that no fork
+/// comes in between.
 template <class Open>
 void keep(UniqueFd& held, Open open) {
   const ForkLock lock;
@@ -100,10 +100,10 @@ void reset_signals() noexcept;
 
 /// Waits for its end and reaps it; false if the deadline was first.
 bool join(const ChildPtr& child, Deadline deadline);
-[[nodiscard]] bool is_alive(const Child& child);
-[[nodiscard]] bool has_been_joined(const Child& child);
-[[nodiscard]] std::optional<int> code_of(const Child& child);
-void send_signal(const Child& child, int number);
+[[nodiscard]] bool is_alive(const ChildRecord& child);
+[[nodiscard]] bool has_been_joined(const ChildRecord& child);
+[[nodiscard]] std::optional<int> code_of(const ChildRecord& child);
+void send_signal(const ChildRecord& child, int number);
 
 /// Joins it; a daemon is asked to end (SIGTERM), and killed if it has not within a second.
 void end(const ChildPtr& child);

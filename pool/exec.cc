@@ -144,7 +144,7 @@ StartOptions checked(const std::vector<std::string>& arguments, const ExecOption
 }
 
 /// Its end of one standard stream; -1 for ours.
-int open_stream(internal::Child& child, std::size_t number, const Stdio& stdio) {
+int open_stream(internal::ChildRecord& child, std::size_t number, const Stdio& stdio) {
   auto& [ours, theirs] = child.streams.at(number);
   const bool reads = number == STDIN_FILENO;
   int flags = O_CLOEXEC | (reads ? O_RDONLY : O_WRONLY | O_CREAT);
@@ -213,7 +213,7 @@ std::vector<char*> pointers_to(std::vector<std::string>& texts) {
 }
 
 /// Starts it; the plan says whether it has become the program.
-pid_t clone_program(internal::Child& child, Plan& plan) {
+pid_t clone_program(internal::ChildRecord& child, Plan& plan) {
   const Stack stack(plan.arguments.size());
   const internal::BlockSignals blocked;
   // CLONE_VM and CLONE_VFORK: no page table is copied, and we go on when it has another memory, or
@@ -222,7 +222,7 @@ pid_t clone_program(internal::Child& child, Plan& plan) {
   return clone(become_program, stack.top(), kFlags, &plan, &child.new_pidfd);
 }
 
-void start_program(internal::Child& child, Plan& plan) {
+void start_program(internal::ChildRecord& child, Plan& plan) {
   const pid_t pid = clone_program(child, plan);
   if (pid < 0) {
     throw Error::from_errno(
@@ -290,7 +290,7 @@ Environment current_environment() {
 Program::Program(std::vector<std::string> arguments, ExecOptions options)
     : Process(checked(arguments, options)) {
   std::vector<std::string> environment = variables(options);
-  internal::Child& child = *unstarted("start");
+  internal::ChildRecord& child = *unstarted("start");
   internal::enter(child);
   try {
     Plan plan;

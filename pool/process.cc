@@ -20,7 +20,7 @@
 
 namespace sluice {
 Process::Process(StartOptions options)
-    : child_(std::make_shared<internal::Child>()), start_(options.start) {
+    : child_(std::make_shared<internal::ChildRecord>()), start_(options.start) {
   child_->name = std::move(options.name);
   child_->number = internal::next_child_number();
   child_->daemon = options.daemon.value_or(this_process::daemon());
@@ -39,14 +39,14 @@ Process::~Process() {
   }
 }
 
-const std::shared_ptr<internal::Child>& Process::open(const char* what) const {
+const std::shared_ptr<internal::ChildRecord>& Process::open(const char* what) const {
   if (child_ == nullptr) {
     throw std::logic_error(std::string(what) + " of a process that was closed or moved from");
   }
   return child_;
 }
 
-const std::shared_ptr<internal::Child>& Process::own(const char* what) const {
+const std::shared_ptr<internal::ChildRecord>& Process::own(const char* what) const {
   const auto& child = open(what);
   if (child->parent != getpid()) {
     throw std::logic_error(std::string(what) + " of \"" + name() +
@@ -55,7 +55,7 @@ const std::shared_ptr<internal::Child>& Process::own(const char* what) const {
   return child;
 }
 
-const std::shared_ptr<internal::Child>& Process::unstarted(const char* what) const {
+const std::shared_ptr<internal::ChildRecord>& Process::unstarted(const char* what) const {
   const auto& child = own(what);
   if (child->pid >= 0) {
     throw std::logic_error(std::string(what) + " of \"" + name() +
@@ -64,7 +64,7 @@ const std::shared_ptr<internal::Child>& Process::unstarted(const char* what) con
   return child;
 }
 
-const std::shared_ptr<internal::Child>& Process::started(const char* what) const {
+const std::shared_ptr<internal::ChildRecord>& Process::started(const char* what) const {
   const auto& child = own(what);
   if (child->pid < 0) {
     throw std::logic_error(std::string(what) + " of \"" + name() +

@@ -74,7 +74,7 @@
 namespace sluice {
 
 namespace internal {
-struct Child;
+struct ChildRecord;
 }  // namespace internal
 
 class Process {
@@ -166,13 +166,13 @@ class Process {
 
   /// The child, if it is what the name says; else they throw std::logic_error: not closed; made by
   /// this process; and not, or already, started by it.
-  [[nodiscard]] const std::shared_ptr<internal::Child>& open(const char* what) const;
-  [[nodiscard]] const std::shared_ptr<internal::Child>& own(const char* what) const;
-  [[nodiscard]] const std::shared_ptr<internal::Child>& unstarted(const char* what) const;
-  [[nodiscard]] const std::shared_ptr<internal::Child>& started(const char* what) const;
+  [[nodiscard]] const std::shared_ptr<internal::ChildRecord>& open(const char* what) const;
+  [[nodiscard]] const std::shared_ptr<internal::ChildRecord>& own(const char* what) const;
+  [[nodiscard]] const std::shared_ptr<internal::ChildRecord>& unstarted(const char* what) const;
+  [[nodiscard]] const std::shared_ptr<internal::ChildRecord>& started(const char* what) const;
 
-  std::shared_ptr<internal::Child> child_;  ///< null if closed or moved from
-  std::unique_ptr<internal::Task> task_;    ///< until it is started
+  std::shared_ptr<internal::ChildRecord> child_;  ///< null if closed or moved from
+  std::unique_ptr<internal::Task> task_;          ///< until it is started
   Start start_;
 };
 

@@ -32,7 +32,7 @@ namespace internal {
 
 /// Held by its Thread, by the thread, and by the table while it runs. An Event, as a std condition
 /// variable could not be destroyed in a forked child if a thread of the parent waited on it.
-struct ThreadState {
+struct ThreadRecord {
   std::string name;
   int number = 0;
   bool daemon = false;
@@ -59,20 +59,20 @@ namespace {
 
 using internal::ForkLock;
 using internal::Immortal;
-using internal::ThreadState;
-using StatePtr = std::shared_ptr<ThreadState>;
+using internal::ThreadRecord;
+using ThreadPtr = std::shared_ptr<ThreadRecord>;
 
-struct Threads {
-  std::vector<StatePtr> running;  ///< in the order of their start
+struct ThreadTable {
+  std::vector<ThreadPtr> running;  ///< in the order of their start
   int last_number = 0;
 };
-constinit Immortal<Threads> g_threads;
+constinit Immortal<ThreadTable> g_threads;
 
 /// Null in a thread that is no Thread's.
-constinit thread_local const ThreadState* t_current = nullptr;
+constinit thread_local const ThreadRecord* t_current = nullptr;
 
-/// In the child no other thread runs. What they held is theirs for ever: each has a StatePtr of its
-/// own, which nobody gives back.
+/// In the child no other thread runs. What they held is theirs for ever: each has a ThreadPtr of
+/// its own, which nobody gives back.
 [[maybe_unused]] const bool kForgetsThreadsOnFork = pthread_atfork(nullptr, nullptr, [] {
                                                       t_current = nullptr;
                                                       g_threads.value = {};
@@ -83,20 +83,20 @@ constinit thread_local const ThreadState* t_current = nullptr;
   std::terminate();
 }
 
-void enter(const StatePtr& state) {
+void enter(const ThreadPtr& state) {
   const ForkLock lock;
   g_threads.value.running.push_back(state);
 }
 
-void leave(const StatePtr& state) {
+void leave(const ThreadPtr& state) {
   const ForkLock lock;
   std::erase(g_threads.value.running, state);
 }
 
-/// The whole life of a thread. `argument`: a StatePtr of its own.
+/// The whole life of a thread. `argument`: a ThreadPtr of its own.
 void* live(void* argument) {
-  const std::unique_ptr<StatePtr> own(static_cast<StatePtr*>(argument));
-  ThreadState& state = **own;
+  const std::unique_ptr<ThreadPtr> own(static_cast<ThreadPtr*>(argument));
+  ThreadRecord& state = **own;
   t_current = &state;
   state.id = gettid();
   enter(*own);
@@ -129,14 +129,14 @@ class Attributes {
   int error_ = 0;
 };
 
-void create(const StatePtr& state) {
+void create(const ThreadPtr& state) {
   const Attributes attributes(state->stack_size);
   int error = attributes.error();
   if (error == 0) {
-    StatePtr* const own =
-        std::make_unique<StatePtr>(state).release();  // the thread's, if there is one
+    ThreadPtr* const own =
+        std::make_unique<ThreadPtr>(state).release();  // the thread's, if there is one
     error = pthread_create(&state->handle, attributes.get(), live, own);
-    if (error != 0) std::default_delete<StatePtr>()(own);
+    if (error != 0) std::default_delete<ThreadPtr>()(own);
   }
   if (error != 0) {
     throw Error::from_errno(error, {.tried = "start the thread \"" + state->name + "\"",
@@ -146,12 +146,12 @@ void create(const StatePtr& state) {
 }
 
 /// Whether the caller is the one to join it, or let it go.
-bool claim(ThreadState& state) {
+bool claim(ThreadRecord& state) {
   const ForkLock lock;
   return !std::exchange(state.joined, true);
 }
 
-bool wait_for_end(ThreadState& state, Deadline deadline) {
+bool wait_for_end(ThreadRecord& state, Deadline deadline) {
   if (state.process != getpid()) return true;
   if (state.ended.wait(deadline) != Status::ok) return false;
   // Its last steps; so that nothing of it runs any more.
@@ -159,13 +159,13 @@ bool wait_for_end(ThreadState& state, Deadline deadline) {
   return true;
 }
 
-bool is_running(const ThreadState& state) {
+bool is_running(const ThreadRecord& state) {
   return state.started && state.process == getpid() && !state.ended.is_set();
 }
 
-StatePtr somebody_to_wait_for() {
+ThreadPtr somebody_to_wait_for() {
   const ForkLock lock;
-  for (const StatePtr& state : g_threads.value.running) {
+  for (const ThreadPtr& state : g_threads.value.running) {
     if (!state->daemon && state.get() != t_current) return state;
   }
   return nullptr;
@@ -173,7 +173,7 @@ StatePtr somebody_to_wait_for() {
 
 /// Also those that are started meanwhile.
 void join_threads() noexcept {
-  while (const StatePtr state = somebody_to_wait_for()) {
+  while (const ThreadPtr state = somebody_to_wait_for()) {
     wait_for_end(*state, Deadline::never());
   }
 }
@@ -181,7 +181,7 @@ void join_threads() noexcept {
 }  // namespace
 
 Thread::Thread(StartOptions options)
-    : state_(std::make_shared<ThreadState>()), start_(options.start) {
+    : state_(std::make_shared<ThreadRecord>()), start_(options.start) {
   state_->name = std::move(options.name);
   state_->daemon = options.daemon.value_or(this_thread::daemon());
   state_->stack_size = options.stack_size;
@@ -209,21 +209,21 @@ Thread::~Thread() {
   }
 }
 
-const std::shared_ptr<ThreadState>& Thread::open(const char* what) const {
+const std::shared_ptr<ThreadRecord>& Thread::open(const char* what) const {
   if (state_ == nullptr) {
     throw std::logic_error(std::string(what) + " of a thread that was closed or moved from");
   }
   return state_;
 }
 
-const std::shared_ptr<ThreadState>& Thread::unstarted(const char* what) const {
+const std::shared_ptr<ThreadRecord>& Thread::unstarted(const char* what) const {
   const auto& state = open(what);
   if (!state->started) return state;
   throw std::logic_error(std::string(what) + " of \"" + name() +
                          "\", which has been started before");
 }
 
-const std::shared_ptr<ThreadState>& Thread::started(const char* what) const {
+const std::shared_ptr<ThreadRecord>& Thread::started(const char* what) const {
   const auto& state = open(what);
   if (state->started) return state;
   throw std::logic_error(std::string(what) + " of \"" + name() + "\", which has not been started");
@@ -301,7 +301,7 @@ std::ostream& operator<<(std::ostream& out, const Thread& thread) {
 std::vector<ActiveThread> active_threads() {
   std::vector<ActiveThread> active;
   const ForkLock lock;
-  for (const StatePtr& state : g_threads.value.running) {
+  for (const ThreadPtr& state : g_threads.value.running) {
     if (state->begun.is_set()) active.push_back({state->name, state->id, state->daemon});
   }
   return active;

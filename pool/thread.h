@@ -57,7 +57,7 @@
 namespace sluice {
 
 namespace internal {
-struct ThreadState;
+struct ThreadRecord;
 }  // namespace internal
 
 class Thread {
@@ -123,12 +123,12 @@ class Thread {
  private:
   /// The state, if it is what the name says; else they throw std::logic_error: not closed; not, or
   /// already, started.
-  [[nodiscard]] const std::shared_ptr<internal::ThreadState>& open(const char* what) const;
-  [[nodiscard]] const std::shared_ptr<internal::ThreadState>& unstarted(const char* what) const;
-  [[nodiscard]] const std::shared_ptr<internal::ThreadState>& started(const char* what) const;
+  [[nodiscard]] const std::shared_ptr<internal::ThreadRecord>& open(const char* what) const;
+  [[nodiscard]] const std::shared_ptr<internal::ThreadRecord>& unstarted(const char* what) const;
+  [[nodiscard]] const std::shared_ptr<internal::ThreadRecord>& started(const char* what) const;
 
-  std::shared_ptr<internal::ThreadState> state_;  ///< null if closed or moved from
-  std::unique_ptr<internal::Task> task_;          ///< until it is started
+  std::shared_ptr<internal::ThreadRecord> state_;  ///< null if closed or moved from
+  std::unique_ptr<internal::Task> task_;           ///< until it is started
   Start start_;
 };
 
