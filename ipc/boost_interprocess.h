@@ -53,6 +53,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <new>
 #include <optional>
@@ -248,9 +249,15 @@ class [[nodiscard]] BoostSegment::Access {
   Access(const Access&) = delete;
   Access& operator=(const Access&) = delete;
   ~Access() {
-    if (state_ == nullptr || !state_->control->mutex.is_owned()) return;
-    note_free_bytes(*state_->control, free_bytes());
-    state_->control->mutex.unlock();
+    if (state_ == nullptr) return;
+    Mutex& mutex = state_->control->mutex;
+    if (mutex.is_owned()) note_free_bytes(*state_->control, free_bytes());
+    try {
+      mutex.unlock();
+    } catch (const std::exception&) {
+      // Not this thread's any more: a forked child's, or overwritten, which who locks next is told.
+      return;
+    }
   }
 
   [[nodiscard]] BoostMemory& memory() const noexcept { return state_->memory; }

@@ -13,8 +13,8 @@
 #include "sluice/ipc/inspection.h"
 #include "sluice/ipc/item_layout.h"
 #include "sluice/ipc/leased_items.h"
+#include "sluice/ipc/queue_core.h"
 #include "sluice/ipc/queue_options.h"
-#include "sluice/ipc/queue_parts.h"
 #include "sluice/ipc/record_layout.h"
 #include "sluice/sync/env.h"
 #include "sluice/sync/lock_env.h"
@@ -27,7 +27,7 @@ namespace {
 
 using Control = ItemControl<RealLockEnv>;
 
-constexpr std::size_t kHead = kQueueRecordsOffset + kItemUnitsOffset;
+constexpr std::size_t kHead = kQueueHeaderBytes + kItemUnitsOffset;
 /// Consumers who hold tasks: more are not named.
 constexpr std::size_t kMostConsumers = 64;
 
@@ -100,7 +100,7 @@ void inspect_items(Inspection& inspection) {
     return;
   }
   const auto& header = *attach_object<QueueHeader>(copy->bytes());
-  const auto& control = *attach_object<Control>(copy->bytes().subspan(kQueueRecordsOffset));
+  const auto& control = *attach_object<Control>(copy->bytes().subspan(kQueueHeaderBytes));
   std::string fault = fault_of(header, control, inspection.room() - kHead);
   describe_counters(inspection, control);
   inspection.lock("lock", control.lock.report(), 0);

@@ -13,8 +13,8 @@
 
 #include "sluice/ipc/inspection.h"
 #include "sluice/ipc/producer_seats.h"
+#include "sluice/ipc/queue_core.h"
 #include "sluice/ipc/queue_options.h"
-#include "sluice/ipc/queue_parts.h"
 #include "sluice/ipc/record_layout.h"
 #include "sluice/ipc/record_queue.h"
 #include "sluice/sync/env.h"
@@ -30,7 +30,7 @@ using Control = RecordControl<RealLockEnv>;
 
 /// How often the words of a busy queue are read until they fit each other.
 constexpr int kMostReads = 3;
-constexpr std::size_t kHead = kQueueRecordsOffset + kRecordStorageOffset;
+constexpr std::size_t kHead = kQueueHeaderBytes + kRecordStorageOffset;
 
 /// A private copy of a queue's words.
 struct QueueWords {
@@ -113,7 +113,7 @@ void inspect_queue(Inspection& inspection) {
       return;
     }
     words = {attach_object<QueueHeader>(copy->bytes()),
-             attach_object<Control>(copy->bytes().subspan(kQueueRecordsOffset))};
+             attach_object<Control>(copy->bytes().subspan(kQueueHeaderBytes))};
     fault = fault_of(words, inspection.room() - kHead);
     if (fault.empty()) break;
   }

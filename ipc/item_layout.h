@@ -26,8 +26,11 @@
 //   state: 0 free or not a first unit; 1 queued; 2 leased; 3 dead letter
 //
 // The marks, keys, lengths and chains of items are the truth; `fresh` says which units may have
-// been used. All else (lists, heap, free units, counts, the next keys) is derived from them, and
-// made anew when an owner of the lock has died.
+// been used. All else (lists, heap, free units, counts, the next keys) is derived from them.
+//
+// If a process dies here: with the lock, an item whose mark was stored is there as it says, any
+// other is not; what is derived may be half changed, and whoever takes the lock next makes it anew
+// (ipc/item_mend.h). A lease names its holder, so that it is taken back from the dead.
 
 #ifndef SLUICE_IPC_ITEM_LAYOUT_H_
 #define SLUICE_IPC_ITEM_LAYOUT_H_

@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // ItemParts: what ipc/lifo_queue.h, ipc/priority_queue.h, ipc/deque.h and ipc/joinable_queue.h know
-// without their T: memory, items, who pushes, and how their calls wait. Internal.
+// without their T: what all queues do alike (ipc/queue_core.h), over items (ipc/item_layout.h),
+// which lie behind the header. Internal.
 //
-// In memory, of the object: as ipc/queue_parts.h; from 1152 on the items (ipc/item_layout.h).
 // Errors, threads, processes, death: as those headers say. Cost: as ipc/item_store.h.
 
 #ifndef SLUICE_IPC_ITEM_PARTS_H_
 #define SLUICE_IPC_ITEM_PARTS_H_
 
-#include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <iosfwd>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -24,14 +21,12 @@
 #include "sluice/ipc/item_index.h"
 #include "sluice/ipc/item_layout.h"
 #include "sluice/ipc/leased_items.h"
+#include "sluice/ipc/queue_core.h"
 #include "sluice/ipc/queue_options.h"
-#include "sluice/ipc/queue_parts.h"
-#include "sluice/ipc/ready_descriptor.h"
 #include "sluice/ipc/record_layout.h"
 #include "sluice/ipc/segment.h"
-#include "sluice/ipc/wait_handle.h"
 #include "sluice/sync/deadline.h"
-#include "sluice/sync/participant.h"
+#include "sluice/sync/event_count.h"
 #include "sluice/sync/status.h"
 
 namespace sluice::internal {
@@ -39,9 +34,7 @@ namespace sluice::internal {
 /// What a new queue of this family looks like.
 struct ItemQueuePlan {
   ItemPlan items;
-  Overflow overflow;
-  bool ends_with_producers;
-  SegmentOptions segment;
+  QueueRules rules;
 
   /// `item_bytes`: what every item takes; 0 if they differ. `beside`: room for so many items of a
   /// fixed size besides. Throws Error.
@@ -51,61 +44,34 @@ struct ItemQueuePlan {
   [[nodiscard]] Segment::Format format() const;
 };
 
-class ItemParts {
+class ItemParts final : public QueueCore {
  public:
   /// `alike`: all its items take the same number of bytes.
   ItemParts(Segment segment, ItemOrder order, bool alike);
   ItemParts(const ItemParts&) = delete;
   ItemParts& operator=(const ItemParts&) = delete;
-  ~ItemParts();
+  ~ItemParts() { leave(); }
 
   /// `index()` says where: as the store's push(), with waiting. `done` counts on. What drops for
   /// want of room drops from the end `other`.
   template <class MakeIndex, class SizeOf, class Write>
   Status push(MakeIndex index, ItemEnd other, std::size_t n, SizeOf size_of, Write write,
               std::size_t& done, Waits waits, Deadline deadline) {
-    if (ends_with_producers_) [[unlikely]] {
-      if (const Status s = sit_down(); s != Status::ok) return s;
-    }
-    for (done = 0;;) {
-      const std::size_t before = done;
-      std::size_t more = 0;
-      const Status status = items_.push(
+    const auto push_more = [&](std::size_t before, std::size_t& more, Deadline lock) {
+      return items_.push(
           index(), n - before, [&](std::size_t i) { return size_of(before + i); },
-          [&](std::size_t i, std::span<std::byte> room) { write(before + i, room); }, more,
-          for_lock(waits, deadline));
-      done += more;
-      if (done == n) return Status::ok;
-      if (status == Status::ok) continue;  // the rest finds no room, or is too large
-      if (status != Status::full) return explained(status, waits);
-      const Status room = overflow(other, size_of(done), n - done, waits, deadline);
-      if (room != Status::ok) return room == Status::empty ? Status::ok : room;
-    }
+          [&](std::size_t i, std::span<std::byte> room) { write(before + i, room); }, more, lock);
+    };
+    const auto drop_one = [&](std::size_t size, std::size_t& dropped, Deadline lock) {
+      const Status status = items_.pop(items_.end(other), 1, ignore, dropped, lock);
+      if (status != Status::empty) return status;
+      // What takes the room is leased, or dead letters.
+      return items_.has_room_for(size) ? Status::ok : Status::full;
+    };
+    return push_all(n, size_of, push_more, drop_one, done, waits, deadline);
   }
 
-  /// `once(deadline)` tries to take something: repeats that until it finds something.
-  template <class Once>
-  Status take(Once once, Waits waits, Deadline deadline) {
-    for (;;) {
-      Status status = once(for_lock(waits, deadline));
-      if (status == Status::ok) return status;
-      if (status == Status::closed) return ended(status);
-      if (status != Status::empty) return explained(status, waits);
-      const bool only_once = waits == Waits::no || deadline.is_now();
-      status = only_once ? look_for_producers() : await_item(deadline);
-      if (status == Status::ok) {
-        if (!only_once) continue;
-        status = waits == Waits::yes ? Status::timeout : Status::empty;
-      } else if (status != Status::timeout) {
-        // The last producer's last item came before its end.
-        const Status last = once(for_lock(waits, deadline));
-        if (last == Status::empty) return ended(status);
-        return last == Status::closed ? ended(last) : explained(last, waits);
-      }
-      rearm_descriptor();
-      return status;
-    }
-  }
+  using QueueCore::take;
 
   /// Until each item is finished: ok, timeout.
   Status join(Deadline deadline);
@@ -113,63 +79,24 @@ class ItemParts {
   /// Ends a lease of this process's, if it is one, without having finished. `counts`: as a failure.
   void give_back(const Lease& lease, bool counts) noexcept;
 
-  /// Takes a producer's seat, if it has none yet.
-  Status sit_down();
-
   [[nodiscard]] LeasedItems& items() noexcept { return items_; }
   [[nodiscard]] const LeasedItems& items() const noexcept { return items_; }
-  [[nodiscard]] const Segment& segment() const noexcept { return segment_; }
-  /// How the stream ended for who popped last; ok if it has not.
-  [[nodiscard]] Status end() const noexcept {
-    // Relaxed: as in ended().
-    return end_.load(std::memory_order_relaxed);
-  }
-
-  [[nodiscard]] WaitHandle wait_handle();
-  [[nodiscard]] int descriptor();
-
-  /// How long a call that must not wait for items or room still waits for the lock.
-  static Deadline for_lock(Waits waits, Deadline deadline) {
-    return waits == Waits::yes && !deadline.is_now() ? deadline
-                                                     : Deadline(std::chrono::milliseconds(10));
-  }
-  /// What a status of the store is called by the queue.
-  static Status explained(Status status, Waits waits) {
-    if (status == Status::busy) return Status::full;  // no memory to grow into
-    if (status == Status::timeout && waits == Waits::no) return Status::busy;
-    return status;
-  }
 
  private:
-  Status ended(Status how) noexcept {
-    // Relaxed: it says how, not that.
-    end_.store(how, std::memory_order_relaxed);
-    return how;
-  }
+  static Status ignore(std::span<const std::byte> /*bytes*/) { return Status::ok; }
 
-  /// No room for an item of `size` bytes, one of `left`: ok to try again, empty if all is done.
-  Status overflow(ItemEnd other, std::size_t size, std::size_t left, Waits waits,
-                  Deadline deadline);
-  Status drop_one(ItemEnd other, std::size_t size, Waits waits, Deadline deadline);
-  Status await_item(Deadline deadline);
-  Status look_for_producers() noexcept;
-  void rearm_descriptor();
-  [[nodiscard]] bool has_ended_or_items() const noexcept {
+  [[nodiscard]] std::optional<GrowingMemory> growth() const;
+
+  EventCount& pushed() noexcept override { return items_.pushed(); }
+  [[nodiscard]] bool has_ended_or_items() const noexcept override {
     return items_.size() != 0 || items_.state() != QueueState::open;
   }
+  Status look_after() override { return items_.look_after(); }
+  Status await_room(std::size_t size, Deadline deadline) override;
+  void count_dropped(std::size_t n) noexcept override { items_.count_dropped(n); }
 
-  static Status look_for_loop(void* parts, WaitHandle::Look how);
-
-  Segment segment_;
-  QueueHeader* header_;
   std::optional<GrowingMemory> growth_;
   LeasedItems items_;
-  Overflow overflow_;
-  bool ends_with_producers_;
-  std::atomic<Status> end_{Status::ok};  ///< threads may share the handle
-  /// Who has a seat, and which, in the upper half: not a forked child. Threads share the handle.
-  std::atomic<std::uint64_t> seated_{participant::kNobody};
-  std::unique_ptr<ReadyDescriptor> descriptor_;
 };
 
 /// At the end of a scope: gives back an item that could not be read.

@@ -32,8 +32,8 @@
 #include "sluice/ipc/item_layout.h"
 #include "sluice/ipc/item_parts.h"
 #include "sluice/ipc/queue.h"
+#include "sluice/ipc/queue_core.h"
 #include "sluice/ipc/queue_options.h"
-#include "sluice/ipc/queue_parts.h"
 #include "sluice/ipc/record_layout.h"
 #include "sluice/ipc/segment.h"
 #include "sluice/ipc/stamp.h"
@@ -128,14 +128,15 @@ class ItemQueue {
   explicit ItemQueue(Segment segment)
       : parts_(std::make_shared<ItemParts>(std::move(segment), kOrder, fixed_size<T>() != 0)) {}
   explicit ItemQueue(const ItemQueuePlan& plan)
-      : ItemQueue(
-            Segment::create_anonymous(kind(), plan.object_bytes(), plan.segment, plan.format())) {}
+      : ItemQueue(Segment::create_anonymous(kind(), plan.object_bytes(), plan.rules.segment,
+                                            plan.format())) {}
 
   static Segment make(std::string_view name, const ItemQueuePlan& plan) {
-    return Segment::create(name, kind(), plan.object_bytes(), plan.segment, plan.format());
+    return Segment::create(name, kind(), plan.object_bytes(), plan.rules.segment, plan.format());
   }
   static Segment make_or_open(std::string_view name, const ItemQueuePlan& plan) {
-    return Segment::open_or_create(name, kind(), plan.object_bytes(), plan.segment, plan.format());
+    return Segment::open_or_create(name, kind(), plan.object_bytes(), plan.rules.segment,
+                                   plan.format());
   }
   static ItemQueuePlan plan(const Capacity& capacity, const QueueOptions& options,
                             std::size_t beside = 0) {

@@ -3,6 +3,9 @@
 // PipeUse: what one process notes, in memory of its own, of its use of an end of a pipe or
 // connection. Threads that send and receive at the same time touch no line together but to read it.
 // Internal.
+//
+// If a process dies here: these notes go with it. Who owns an end is in shared memory, in its end
+// word (ipc/pipe_layout.h).
 
 #ifndef SLUICE_IPC_PIPE_USE_H_
 #define SLUICE_IPC_PIPE_USE_H_

@@ -72,6 +72,7 @@
 #include "sluice/ipc/codec.h"
 #include "sluice/ipc/codec_refusal.h"
 #include "sluice/ipc/codec_traits.h"
+#include "sluice/ipc/queue_core.h"
 #include "sluice/ipc/queue_options.h"
 #include "sluice/ipc/queue_parts.h"
 #include "sluice/ipc/segment.h"
@@ -110,13 +111,13 @@ class Queue {
   Queue() : Queue(Capacity::unlimited()) {}
   explicit Queue(Capacity capacity, const QueueOptions& options = {})
       : Queue(plan(capacity, options), [](const internal::QueuePlan& p) {
-          return Segment::create_anonymous(kind(), p.object_bytes(), p.segment, p.format());
+          return Segment::create_anonymous(kind(), p.object_bytes(), p.rules.segment, p.format());
         }) {}
 
   /// Under a name that must be free.
   static Queue create(std::string_view name, Capacity capacity, const QueueOptions& options = {}) {
     return Queue(plan(capacity, options), [&](const internal::QueuePlan& p) {
-      return Segment::create(name, kind(), p.object_bytes(), p.segment, p.format());
+      return Segment::create(name, kind(), p.object_bytes(), p.rules.segment, p.format());
     });
   }
   /// What is there under that name.
@@ -127,7 +128,7 @@ class Queue {
   static Queue open_or_create(std::string_view name, Capacity capacity,
                               const QueueOptions& options = {}) {
     return Queue(plan(capacity, options), [&](const internal::QueuePlan& p) {
-      return Segment::open_or_create(name, kind(), p.object_bytes(), p.segment, p.format());
+      return Segment::open_or_create(name, kind(), p.object_bytes(), p.rules.segment, p.format());
     });
   }
   static Queue from_fd(UniqueFd fd, const SegmentOptions& options = {}) {

@@ -12,14 +12,12 @@
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <iostream>
 #include <optional>
 #include <string>
-#include <tuple>
 
 #include "sluice/ipc/deque.h"
 #include "sluice/ipc/joinable_queue.h"
@@ -28,30 +26,15 @@
 #include "sluice/sync/status.h"
 #include "sluice/testkit/kill_stress.h"
 #include "sluice/testkit/shared_area.h"
+#include "sluice/tests/crash/stress_item.h"
 
 namespace sluice::tests {
 namespace {
 
 using namespace std::chrono_literals;
 using testkit::KillStress;
-using testkit::KillStressOptions;
 using testkit::KillStressResult;
 using testkit::SharedArea;
-
-constexpr unsigned kProducers = 2;
-constexpr unsigned kWorkers = 4;
-constexpr std::uint64_t kMost = std::uint64_t{1} << 22;  // items of one producer
-
-struct Item {
-  std::uint32_t producer = 0;
-  std::uint64_t number = 0;
-  std::string fill;
-  [[nodiscard]] static Item of(std::uint32_t producer, std::uint64_t n) {
-    return {producer, n, std::string(n % 7 == 0 ? 700 : n % 40, static_cast<char>('a' + n % 26))};
-  }
-  auto operator<=>(const Item&) const = default;
-  auto sluice_members() { return std::tie(producer, number, fill); }
-};
 
 /// What is known of each item, outside of the queue.
 enum Known : std::uint8_t {
@@ -74,11 +57,6 @@ struct Shared {
   std::abort();
 }
 
-bool is_sound(const Item& item) {
-  return item.producer < kProducers && item.number < kMost &&
-         item == Item::of(item.producer, item.number);
-}
-
 template <class Push>
 void produce(Shared& shared, unsigned producer, Push push) {
   for (;;) {
@@ -89,7 +67,7 @@ void produce(Shared& shared, unsigned producer, Push push) {
     shared.attempted[producer] = n + 1;
     Status status = Status::timeout;
     while (status == Status::timeout) {
-      status = push(Item::of(producer, n));
+      status = push(StressItem::of(producer, n));
       ++shared.rounds[producer];
     }
     if (status != Status::ok) stop("push");
@@ -100,16 +78,16 @@ void produce(Shared& shared, unsigned producer, Push push) {
 template <class Pop>
 void consume(Shared& shared, unsigned worker, Pop pop) {
   for (;;) {
-    Item item;
+    StressItem item;
     const Status status = pop(item);
     ++shared.rounds[worker];
     if (status == Status::timeout) continue;
-    if (status != Status::ok || !is_sound(item)) stop("pop");
+    if (status != Status::ok || !item.is_sound()) stop("pop");
     if ((shared.known[item.producer][item.number].fetch_or(kDone) & kDone) != 0) stop("twice");
   }
 }
 
-using Tasks = JoinableQueue<Item>;
+using Tasks = JoinableQueue<StressItem>;
 
 /// Which life that is: its worker in the lowest bits.
 std::uint32_t life_of(const Shared& shared, unsigned worker) {
@@ -136,7 +114,7 @@ void work(Tasks& tasks, Shared& shared, unsigned worker) {
     const Status status = tasks.pop(task, 1s);
     ++shared.rounds[worker];
     if (status == Status::timeout) continue;
-    if (status != Status::ok || !is_sound(**task)) stop("pop");
+    if (status != Status::ok || !(*task)->is_sound()) stop("pop");
     if (task->attempt() == 1) {
       if ((*task)->number < next[(*task)->producer]) stop("out of order");
       next[(*task)->producer] = (*task)->number + 1;
@@ -167,7 +145,7 @@ std::string finish_all(Tasks& tasks, Shared& shared) {
   std::optional<Tasks::Task> task;
   Status status = Status::ok;
   while ((status = tasks.try_pop(task)) == Status::ok) {
-    if (!is_sound(**task)) return "torn";
+    if (!(*task)->is_sound()) return "torn";
     const auto before = shared.known[(*task)->producer][(*task)->number].fetch_or(kEnding | kDone);
     if ((before & kDone) != 0) return "what was done came again";
     task->done();
@@ -195,13 +173,7 @@ void run(const char* name, Work work_as, Verdict verdict) {
   };
   stress.progress = [&](unsigned worker) { return area->rounds[worker].load(); };
   stress.verdict = [&] { return verdict(*area); };
-  KillStressOptions options{.duration = 3s};
-  options.hang_after = 20s;
-  if (const char* const kills = std::getenv("SLUICE_SOAK_KILLS"); kills != nullptr) {
-    options.min_kills = std::strtoull(kills, nullptr, 10);
-    options.duration = 1ms;  // the kills decide
-  }
-  const KillStressResult result = kill_stress(stress, options);
+  const KillStressResult result = kill_stress(stress, stress_options());
   std::cout << "[   STRESS ] " << result << "; pushed " << area->attempted[0] << " and "
             << area->attempted[1] << std::endl;
   EXPECT_TRUE(result.intact()) << result;
@@ -214,26 +186,26 @@ TEST(ItemStress, JoinableEachTaskIsDoneInTheEnd) {
       "a joinable queue",
       [&](Shared& shared, unsigned worker) {
         if (worker >= kProducers) work(tasks, shared, worker);
-        produce(shared, worker, [&](const Item& item) { return tasks.push(item, 1s); });
+        produce(shared, worker, [&](const StressItem& item) { return tasks.push(item, 1s); });
       },
       [&](Shared& shared) { return finish_all(tasks, shared); });
 }
 
 TEST(ItemStress, PriorityNothingIsLostButWithTheDead) {
-  PriorityQueue<Item> queue(Capacity(20, 4000));
+  PriorityQueue<StressItem> queue(Capacity(20, 4000));
   run(
       "a priority queue",
       [&](Shared& shared, unsigned worker) {
         if (worker >= kProducers) {
-          consume(shared, worker, [&](Item& item) { return queue.pop(item, 1s); });
+          consume(shared, worker, [&](StressItem& item) { return queue.pop(item, 1s); });
         }
-        produce(shared, worker, [&](const Item& item) { return queue.push(item, 1s); });
+        produce(shared, worker, [&](const StressItem& item) { return queue.push(item, 1s); });
       },
       [&](Shared& shared) -> std::string {
-        Item item;
-        std::optional<Item> last;
+        StressItem item;
+        std::optional<StressItem> last;
         while (queue.try_pop(item) == Status::ok) {
-          if (!is_sound(item)) return "torn";
+          if (!item.is_sound()) return "torn";
           if (last && item < *last) return "out of order";
           if ((shared.known[item.producer][item.number].fetch_or(kDone) & kDone) != 0) {
             return "twice";
@@ -246,24 +218,24 @@ TEST(ItemStress, PriorityNothingIsLostButWithTheDead) {
 
 TEST(ItemStress, DequeNothingIsLostButWithTheDead) {
   // Grows, and gives back.
-  Deque<Item> row(Capacity::unlimited(1 << 20), {.overflow = Overflow::block});
+  Deque<StressItem> row(Capacity::unlimited(1 << 20), {.overflow = Overflow::block});
   run(
       "a deque",
       [&](Shared& shared, unsigned worker) {
         if (worker >= kProducers) {
-          consume(shared, worker, [&, front = true](Item& item) mutable {
+          consume(shared, worker, [&, front = true](StressItem& item) mutable {
             front = !front;
             return front ? row.pop_front(item, 1s) : row.pop_back(item, 1s);
           });
         }
-        produce(shared, worker, [&](const Item& item) {
+        produce(shared, worker, [&](const StressItem& item) {
           return item.number % 2 == 0 ? row.push_front(item, 1s) : row.push_back(item, 1s);
         });
       },
       [&](Shared& shared) -> std::string {
-        Item item;
+        StressItem item;
         while (row.try_pop_back(item) == Status::ok) {
-          if (!is_sound(item)) return "torn";
+          if (!item.is_sound()) return "torn";
           if ((shared.known[item.producer][item.number].fetch_or(kDone) & kDone) != 0) {
             return "twice";
           }

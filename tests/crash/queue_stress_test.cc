@@ -14,37 +14,21 @@
 #include <cstdlib>
 #include <iostream>
 #include <string>
-#include <tuple>
 
 #include "sluice/ipc/queue.h"
 #include "sluice/ipc/queue_options.h"
 #include "sluice/sync/status.h"
 #include "sluice/testkit/kill_stress.h"
 #include "sluice/testkit/shared_area.h"
+#include "sluice/tests/crash/stress_item.h"
 
 namespace sluice::tests {
 namespace {
 
 using namespace std::chrono_literals;
 using testkit::KillStress;
-using testkit::KillStressOptions;
 using testkit::KillStressResult;
 using testkit::SharedArea;
-
-constexpr unsigned kProducers = 2;
-constexpr unsigned kWorkers = 4;
-constexpr std::uint64_t kMost = std::uint64_t{1} << 23;  // items of one producer
-
-struct Item {
-  std::uint32_t producer = 0;
-  std::uint64_t number = 0;
-  std::string fill;
-  [[nodiscard]] static Item of(std::uint32_t producer, std::uint64_t n) {
-    return {producer, n, std::string(n % 7 == 0 ? 700 : n % 40, static_cast<char>('a' + n % 26))};
-  }
-  bool operator==(const Item&) const = default;
-  auto sluice_members() { return std::tie(producer, number, fill); }
-};
 
 /// What is known outside of the queue.
 struct Shared {
@@ -53,7 +37,7 @@ struct Shared {
   std::array<std::atomic<std::uint64_t>, kWorkers> rounds, lives;
 };
 
-void produce(Queue<Item>& queue, Shared& shared, unsigned producer, unsigned worker) {
+void produce(Queue<StressItem>& queue, Shared& shared, unsigned producer, unsigned worker) {
   for (;;) {
     // A predecessor may have pushed the number that it had attempted: it is not used again.
     const std::uint64_t n = shared.attempted[producer];
@@ -64,7 +48,7 @@ void produce(Queue<Item>& queue, Shared& shared, unsigned producer, unsigned wor
     shared.attempted[producer] = n + 1;
     Status status = Status::timeout;
     while (status == Status::timeout || status == Status::full) {
-      status = queue.push(Item::of(producer, n), 1s);
+      status = queue.push(StressItem::of(producer, n), 1s);
       ++shared.rounds[worker];
     }
     if (status != Status::ok) std::abort();
@@ -74,27 +58,26 @@ void produce(Queue<Item>& queue, Shared& shared, unsigned producer, unsigned wor
   }
 }
 
-void consume(Queue<Item>& queue, Shared& shared, unsigned worker) {
+void consume(Queue<StressItem>& queue, Shared& shared, unsigned worker) {
   std::array<std::uint64_t, kProducers> next = {};
   for (;;) {
-    Item item;
+    StressItem item;
     const Status status = queue.pop(item, 1s);
     ++shared.rounds[worker];
     if (status == Status::timeout) continue;
-    if (status != Status::ok || item.producer >= kProducers || item.number >= kMost) std::abort();
-    if (item != Item::of(item.producer, item.number)) std::abort();  // torn
-    if (item.number < next[item.producer]) std::abort();             // out of order
+    if (status != Status::ok || !item.is_sound()) std::abort();
+    if (item.number < next[item.producer]) std::abort();  // out of order
     next[item.producer] = item.number + 1;
     if ((shared.seen[item.producer][item.number].fetch_or(1) & 1) != 0) std::abort();  // twice
   }
 }
 
 /// What is there at the end, and what of the acknowledged nobody has seen.
-std::string missing(Queue<Item>& queue, Shared& shared, std::uint64_t deaths) {
-  Item item;
+std::string missing(Queue<StressItem>& queue, Shared& shared, std::uint64_t deaths) {
+  StressItem item;
   Status status = Status::ok;
   while ((status = queue.try_pop(item)) == Status::ok) {
-    if (item != Item::of(item.producer, item.number)) return "torn";
+    if (!item.is_sound()) return "torn";
     if ((shared.seen[item.producer][item.number].fetch_or(1) & 1) != 0) return "twice";
   }
   if (status != Status::empty) return "try_pop: " + std::string(to_string(status));
@@ -108,7 +91,7 @@ std::string missing(Queue<Item>& queue, Shared& shared, std::uint64_t deaths) {
   return lost <= deaths ? "" : std::to_string(lost) + " lost by " + std::to_string(deaths);
 }
 
-void run(const char* name, Queue<Item>& queue) {
+void run(const char* name, Queue<StressItem>& queue) {
   SharedArea<Shared> area;
   KillStress stress{.name = name};
   stress.workers = kWorkers;
@@ -119,13 +102,7 @@ void run(const char* name, Queue<Item>& queue) {
   };
   stress.progress = [&](unsigned worker) { return area->rounds[worker].load(); };
   stress.verdict = [&] { return missing(queue, *area, area->lives[2] + area->lives[3]); };
-  KillStressOptions options{.duration = 3s};
-  options.hang_after = 20s;
-  if (const char* const kills = std::getenv("SLUICE_SOAK_KILLS"); kills != nullptr) {
-    options.min_kills = std::strtoull(kills, nullptr, 10);
-    options.duration = 1ms;  // the kills decide
-  }
-  const KillStressResult result = kill_stress(stress, options);
+  const KillStressResult result = kill_stress(stress, stress_options());
   std::cout << "[   STRESS ] " << result << "; pushed " << area->acknowledged[0] << " and "
             << area->acknowledged[1] << std::endl;
   EXPECT_TRUE(result.intact()) << result;
@@ -133,12 +110,12 @@ void run(const char* name, Queue<Item>& queue) {
 }
 
 TEST(QueueStress, BoundedNothingIsLostButWithTheDead) {
-  Queue<Item> queue(Capacity(20, 4000));
+  Queue<StressItem> queue(Capacity(20, 4000));
   run("a bounded queue", queue);
 }
 
 TEST(QueueStress, GrowingNothingIsLostButWithTheDead) {
-  Queue<Item> queue(Capacity::unlimited(1 << 20), {.overflow = Overflow::block});
+  Queue<StressItem> queue(Capacity::unlimited(1 << 20), {.overflow = Overflow::block});
   run("a growing queue", queue);
 }
 

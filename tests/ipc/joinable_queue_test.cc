@@ -10,6 +10,7 @@
 
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -90,7 +91,7 @@ TYPED_TEST(JoinableQueueTest, JQ1_JoinReturnsWhenAllAreDone) {
       for (;;) {
         std::optional<Ints::Task> task = queue.pop();
         if (!task) break;
-        std::this_thread::sleep_for(20ms);
+        std::this_thread::sleep_for(20ms);  // so that the joiner comes before the last is done
         ++notes[0];
         task->done();
       }
@@ -412,7 +413,7 @@ TYPED_TEST(JoinableQueueDeaths, LeasesOfTheDeadComeBackInTheirPlaces) {
     std::optional<Ints::Task> two = queue.pop();
     two->done();
     notes[0] = 1;
-    for (;;) std::this_thread::sleep_for(1h);
+    for (;;) pause();
   });
   await(stage.notes()[0], 1);
   EXPECT_EQ(work_off(*stage), Seen(3, 1));
@@ -430,7 +431,7 @@ TYPED_TEST(JoinableQueueDeaths, WhoSleepsInPopGetsTheTaskOfTheDead) {
   const int victim = stage.start([](Ints& queue, Notes& notes) {
     const std::optional<Ints::Task> task = queue.pop();
     notes[0] = 1;
-    for (;;) std::this_thread::sleep_for(1h);
+    for (;;) pause();
   });
   await(stage.notes()[0], 1);
   const int heir = stage.start([](Ints& queue, Notes&) {
@@ -471,7 +472,7 @@ TYPED_TEST(JoinableQueueDeaths, AJoinThatSleepsLooksAfterTheLeasesOfTheDead) {
   const int victim = stage.start([](Ints& queue, Notes& notes) {
     const std::optional<Ints::Task> task = queue.pop();
     notes[0] = 1;
-    for (;;) std::this_thread::sleep_for(1h);
+    for (;;) pause();
   });
   await(stage.notes()[0], 1);
   const int joiner = stage.start([](Ints& queue, Notes&) { queue.join(); });

@@ -29,8 +29,6 @@
 #include <tuple>
 #include <vector>
 
-#include "sluice/ipc/codec.h"
-#include "sluice/ipc/codec_stream.h"
 #include "sluice/ipc/queue.h"
 #include "sluice/ipc/queue_options.h"
 #include "sluice/pool/process.h"
@@ -39,40 +37,9 @@
 #include "sluice/sync/wait_policy.h"
 #include "sluice/tests/support/calls.h"
 #include "sluice/tests/support/lock_ways.h"
+#include "sluice/tests/support/moody.h"
 #include "sluice/tests/support/queue_ways.h"
 #include "sluice/tests/support/way_names.h"
-
-namespace sluice::tests {
-
-/// Refuses to be written or read as often as it is told to, in this process.
-struct Moody {
-  int number = 0;
-  std::string text = {};
-
-  static inline std::atomic<int> encode_refusals = 0;
-  static inline std::atomic<int> decode_refusals = 0;
-
-  static void refuse(std::atomic<int>& times) {
-    if (times > 0 && times-- > 0) throw std::domain_error("not in the mood");
-  }
-};
-
-}  // namespace sluice::tests
-
-template <>
-struct sluice::Codec<sluice::tests::Moody> {
-  static void encode(Encoder& out, const tests::Moody& moody) {
-    out.value(moody.number);
-    tests::Moody::refuse(tests::Moody::encode_refusals);
-    out.value(moody.text);
-  }
-  static bool decode(Decoder& in, tests::Moody& moody) {
-    if (!in.value(moody.number)) return false;
-    tests::Moody::refuse(tests::Moody::decode_refusals);
-    return in.value(moody.text);
-  }
-  static std::size_t size(const tests::Moody& moody) { return 8 + moody.text.size(); }
-};
 
 namespace sluice::tests {
 namespace {
