@@ -14,12 +14,16 @@
 //   Queue<std::string> any;                                      // no limit but 1 GiB
 //   if (same.try_push("x") == Status::full) std::cerr << same.refusal("x") << '\n';
 //
-// In memory: a segment of kind `queue` (ipc/queue_parts.h): two robust locks, one for each end of a
-// ring of encoded items.
+// In memory: a segment of kind `queue`, in one of two ways that its maker's wishes decide on. With
+// a limit in items alone, and of items that travel as their own bytes (numbers and plain classes of
+// up to 4 KiB, or 256 bytes with padding), it is a ring without locks (ipc/ring_parts.h), if it
+// drops none. Any other is two robust locks, one for each end of a ring of encoded items
+// (ipc/queue_parts.h).
 //
 // Order: items of one producer stay in their order. Items of several producers are in the order in
-// which their pushes took effect, which is one for all consumers. What close() is to everybody,
-// detach() is to this handle alone: it has left, the others go on.
+// which their pushes took effect, which is one for all consumers. In a ring, the item of a consumer
+// that was killed comes back in its old place, for whoever looks there next. What close() is to
+// everybody, detach() is to this handle alone: it has left, the others go on.
 //
 // Units: items, bytes, Deadline. Errors, as Status:
 //   full       no room: a try_ form; any push under Overflow::fail; and where there is no memory to
@@ -66,6 +70,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -73,8 +78,10 @@
 #include "sluice/ipc/codec_refusal.h"
 #include "sluice/ipc/codec_traits.h"
 #include "sluice/ipc/queue_core.h"
+#include "sluice/ipc/queue_face.h"
 #include "sluice/ipc/queue_options.h"
 #include "sluice/ipc/queue_parts.h"
+#include "sluice/ipc/ring_parts.h"
 #include "sluice/ipc/segment.h"
 #include "sluice/ipc/stamp.h"
 #include "sluice/ipc/wait_handle.h"
@@ -100,7 +107,11 @@ template <class T>
 class Queue {
   static_assert(internal::explain_why_not<T>());
   using Parts = internal::QueueParts;
+  using Face = internal::QueueFace;
   using Waits = internal::Waits;
+  /// Whether there are queues of T that are rings.
+  static constexpr bool kMayBeRing = internal::may_be_in_ring<T>();
+  using Ring = std::conditional_t<kMayBeRing, internal::RingParts<T>, internal::NoRing>;
 
  public:
   using value_type = T;
@@ -110,14 +121,14 @@ class Queue {
   /// grows as needed: see Capacity.
   Queue() : Queue(Capacity::unlimited()) {}
   explicit Queue(Capacity capacity, const QueueOptions& options = {})
-      : Queue(plan(capacity, options), [](const internal::QueuePlan& p) {
-          return Segment::create_anonymous(kind(), p.object_bytes(), p.rules.segment, p.format());
+      : Queue(plan(capacity, options), [](const Plan& p) {
+          return Segment::create_anonymous(kind(), p.bytes, p.segment, p.format);
         }) {}
 
   /// Under a name that must be free.
   static Queue create(std::string_view name, Capacity capacity, const QueueOptions& options = {}) {
-    return Queue(plan(capacity, options), [&](const internal::QueuePlan& p) {
-      return Segment::create(name, kind(), p.object_bytes(), p.rules.segment, p.format());
+    return Queue(plan(capacity, options), [&](const Plan& p) {
+      return Segment::create(name, kind(), p.bytes, p.segment, p.format);
     });
   }
   /// What is there under that name.
@@ -127,8 +138,8 @@ class Queue {
   /// Either; race-free. What is there keeps its capacity. created() tells which.
   static Queue open_or_create(std::string_view name, Capacity capacity,
                               const QueueOptions& options = {}) {
-    return Queue(plan(capacity, options), [&](const internal::QueuePlan& p) {
-      return Segment::open_or_create(name, kind(), p.object_bytes(), p.rules.segment, p.format());
+    return Queue(plan(capacity, options), [&](const Plan& p) {
+      return Segment::open_or_create(name, kind(), p.bytes, p.segment, p.format);
     });
   }
   static Queue from_fd(UniqueFd fd, const SegmentOptions& options = {}) {
@@ -140,12 +151,10 @@ class Queue {
   /// Appends an item; waits for room until the deadline, unless the queue's Overflow says
   /// otherwise.
   Status push(const T& item, Deadline deadline = Deadline::never()) {
-    return push_some(std::span(&item, 1), Waits::yes, deadline).status;
+    return push_one(item, Waits::yes, deadline);
   }
   /// As push(), but full instead of waiting.
-  Status try_push(const T& item) {
-    return push_some(std::span(&item, 1), Waits::no, Deadline::now()).status;
-  }
+  Status try_push(const T& item) { return push_one(item, Waits::no, Deadline::now()); }
   /// As push(), of an item made of these arguments.
   template <class... Args>
     requires std::constructible_from<T, Args...>
@@ -186,8 +195,12 @@ class Queue {
 
   /// Drops the next item unread, as where it is corrupt: ok, or empty.
   Status skip() {
+    if (kMayBeRing && is_ring()) {
+      T item{};
+      return try_pop(item);
+    }
     std::size_t done = 0;
-    return parts().pop(
+    return records().pop(
         1, [](std::span<const std::byte>) { return Status::ok; }, done, Waits::no, Deadline::now());
   }
 
@@ -196,55 +209,56 @@ class Queue {
 
   /// Says that this process will push, for queues that end with their producers: a consumer that
   /// comes before its first push then waits. Every first push does it as well.
-  Status announce_producer() { return parts().sit_down(); }
+  Status announce_producer() { return face().sit_down(); }
 
   /// Ends the queue for everybody: pushes are refused from now on, and pops when it is drained.
   void close(Remaining remaining = Remaining::delivered) {
-    const Status status = parts().records().close(remaining == Remaining::dropped);
+    const Status status = face().close(remaining == Remaining::dropped);
     if (status != Status::ok) throw Error(status, {.tried = "close a queue"});
   }
-  [[nodiscard]] bool is_closed() const {
-    return parts().records().state() != internal::QueueState::open;
-  }
+  [[nodiscard]] bool is_closed() const { return face().state() != internal::QueueState::open; }
   /// Ends this handle's part in it. For who pops as well as for who pushes; twice is once.
-  void detach() noexcept { parts_.reset(); }
-  [[nodiscard]] bool is_detached() const noexcept { return parts_ == nullptr; }
+  void detach() noexcept {
+    records_.reset();
+    ring_.reset();
+  }
+  [[nodiscard]] bool is_detached() const noexcept { return records_ == nullptr && !is_ring(); }
 
   /// How the stream ended for the pop of this handle that said so: closed or peer_died; else ok.
-  Status status() const { return parts().end(); }
+  Status status() const { return face().end(); }
 
   /// Exact while nobody else is at work; else a snapshot, from 0 to capacity(). A push that has
   /// returned is counted.
-  [[nodiscard]] std::size_t size() const { return parts().records().size(); }
+  [[nodiscard]] std::size_t size() const { return face().size(); }
   [[nodiscard]] bool empty() const { return size() == 0; }
-  [[nodiscard]] bool full() const { return !parts().records().has_room_for(fixed_bytes()); }
+  [[nodiscard]] bool full() const { return !face().has_room_for(fixed_bytes()); }
   /// In items.
-  [[nodiscard]] std::size_t capacity() const { return parts().records().max_items(); }
-  [[nodiscard]] std::size_t capacity_bytes() const { return parts().records().max_bytes(); }
+  [[nodiscard]] std::size_t capacity() const { return face().max_items(); }
+  [[nodiscard]] std::size_t capacity_bytes() const { return face().max_bytes(); }
   /// Bytes in use.
-  [[nodiscard]] std::size_t bytes() const { return parts().records().bytes(); }
+  [[nodiscard]] std::size_t bytes() const { return face().bytes(); }
   /// Items that were dropped under Overflow::drop_oldest and drop_newest.
-  [[nodiscard]] std::uint64_t dropped() const { return parts().records().dropped(); }
+  [[nodiscard]] std::uint64_t dropped() const { return face().dropped(); }
   /// For people: why this item finds no room.
   [[nodiscard]] std::string refusal(const T& item) const {
-    return internal::explain_refusal(parts(), bytes_of(item));
+    return internal::explain_refusal(face(), bytes_of(item));
   }
 
   /// For wait_any() and event loops: ready when a pop() would return at once. Refers to the queue,
   /// not to this handle, which may move meanwhile.
-  [[nodiscard]] WaitHandle wait_handle() { return parts().wait_handle(); }
+  [[nodiscard]] WaitHandle wait_handle() { return face().wait_handle(); }
   /// For poll(2) and epoll(7) in this process: readable once a pop() may return at once, until a
   /// pop with a deadline, or a try_pop(), has found nothing. Stays this object's.
-  [[nodiscard]] int descriptor() { return parts().descriptor(); }
+  [[nodiscard]] int descriptor() { return face().descriptor(); }
 
   /// A new descriptor, for another process's from_fd().
-  [[nodiscard]] UniqueFd fd() const { return parts().segment().fd(); }
-  [[nodiscard]] const std::string& name() const { return parts().segment().name(); }
-  [[nodiscard]] bool created() const { return parts().segment().created(); }
+  [[nodiscard]] UniqueFd fd() const { return face().segment().fd(); }
+  [[nodiscard]] const std::string& name() const { return face().segment().name(); }
+  [[nodiscard]] bool created() const { return face().segment().created(); }
 
   friend std::ostream& operator<<(std::ostream& out, const Queue& queue) {
     if (queue.is_detached()) return out << "Queue: detached";
-    return internal::describe(out, *queue.parts_);
+    return internal::describe(out, queue.face());
   }
 
  private:
@@ -283,19 +297,47 @@ class Queue {
             .version = kVersion,
             .fingerprint = codec_fingerprint<T>()};
   }
-  static internal::QueuePlan plan(const Capacity& capacity, const QueueOptions& options) {
-    return internal::QueuePlan::of(capacity, options, fixed_bytes());
+
+  /// What a new queue looks like.
+  struct Plan {
+    std::size_t bytes;
+    SegmentOptions segment;
+    Segment::Format format;
+  };
+  static Plan plan(const Capacity& capacity, const QueueOptions& options) {
+    const auto records = internal::QueuePlan::of(capacity, options, fixed_bytes());
+    if constexpr (kMayBeRing) {
+      if (internal::is_for_ring(capacity, records.rules)) {
+        return {Ring::object_bytes(capacity.items), options.segment,
+                Ring::format(capacity.items, records.rules)};
+      }
+    }
+    return {records.object_bytes(), records.rules.segment, records.format()};
   }
 
   template <class Make>
-  Queue(const internal::QueuePlan& plan, Make make) : Queue(make(plan)) {}
-  explicit Queue(Segment segment)
-      : parts_(std::make_unique<Parts>(std::move(segment), fixed_bytes() != 0)) {}
+  Queue(const Plan& plan, Make make) : Queue(make(plan)) {}
+  explicit Queue(Segment segment) {
+    if constexpr (kMayBeRing) {
+      if (internal::engine_of(segment) == internal::QueueEngine::ring) {
+        ring_ = std::make_unique<Ring>(std::move(segment));
+        return;
+      }
+    }
+    records_ = std::make_unique<Parts>(std::move(segment), fixed_bytes() != 0);
+  }
 
-  [[nodiscard]] Parts& parts() const {
-    if (parts_ == nullptr) [[unlikely]]
+  [[nodiscard]] bool is_ring() const noexcept { return ring_ != nullptr; }
+  [[nodiscard]] Parts& records() const {
+    if (records_ == nullptr) [[unlikely]]
       internal::refuse_detached();
-    return *parts_;
+    return *records_;
+  }
+  [[nodiscard]] Face& face() const {
+    if constexpr (kMayBeRing) {
+      if (is_ring()) return *ring_;
+    }
+    return records();
   }
 
   static std::size_t bytes_of(const T& item) {
@@ -306,11 +348,25 @@ class Queue {
     }
   }
 
+  Status push_one(const T& item, Waits waits, Deadline deadline) {
+    if constexpr (kMayBeRing) {
+      if (is_ring()) [[likely]]
+        return ring_->push(item, waits, deadline);
+    }
+    return push_some(std::span(&item, 1), waits, deadline).status;
+  }
+
   QueueBatch push_some(std::span<const T> items, Waits waits, Deadline deadline) {
     if (items.empty()) return {Status::ok, 0};
     QueueBatch batch = {Status::ok, 0};
+    if constexpr (kMayBeRing) {
+      if (is_ring()) {
+        batch.status = ring_->push_each(items, batch.count, waits, deadline);
+        return batch;
+      }
+    }
     if constexpr (TellsItsSize<T>) {
-      batch.status = parts().push(
+      batch.status = records().push(
           items.size(), [&](std::size_t i) { return encoded_size(items[i]); },
           [&](std::size_t i, std::span<std::byte> room) { write(items[i], room); }, batch.count,
           waits, deadline);
@@ -318,7 +374,7 @@ class Queue {
       for (std::size_t one = 0; batch.count < items.size() && batch.status == Status::ok;
            batch.count += one) {
         const std::vector<std::byte> bytes = encode(items[batch.count]);
-        batch.status = parts().push(
+        batch.status = records().push(
             1, [&](std::size_t) { return bytes.size(); },
             [&](std::size_t, std::span<std::byte> room) {
               std::copy(bytes.begin(), bytes.end(), room.begin());
@@ -337,8 +393,12 @@ class Queue {
   }
 
   Status pop_one(T& item, Waits waits, Deadline deadline) {
+    if constexpr (kMayBeRing) {
+      if (is_ring()) [[likely]]
+        return ring_->pop(item, waits, deadline);
+    }
     std::size_t done = 0;
-    return parts().pop(
+    return records().pop(
         1, [&](std::span<const std::byte> bytes) { return decode(bytes, item); }, done, waits,
         deadline);
   }
@@ -346,17 +406,25 @@ class Queue {
   QueueBatch pop_some(std::vector<T>& items, std::size_t most, Waits waits, Deadline deadline) {
     if (most == 0) return {Status::ok, 0};
     QueueBatch batch = {Status::ok, 0};
+    if constexpr (kMayBeRing) {
+      if (is_ring()) {
+        batch.status = ring_->pop_each(items, most, batch.count, waits, deadline);
+        return batch;
+      }
+    }
     const auto read = [&](std::span<const std::byte> bytes) {
       T item{};
       const Status status = decode(bytes, item);
       if (status == Status::ok) items.push_back(std::move(item));
       return status;
     };
-    batch.status = parts().pop(most, read, batch.count, waits, deadline);
+    batch.status = records().pop(most, read, batch.count, waits, deadline);
     return batch;
   }
 
-  std::unique_ptr<Parts> parts_;
+  // One of them, unless it is detached.
+  std::unique_ptr<Parts> records_;
+  std::unique_ptr<Ring> ring_;
 };
 
 }  // namespace sluice

@@ -64,7 +64,13 @@ class MpmcProducer : public MpmcSide<T, Env> {
   }
 
   /// ok, full, corrupt or foreign_registry.
-  Status try_push(const T& value) {
+  Status try_push(const T& value) { return try_push_if(kAlways, value); }
+
+  /// As try_push(), but closed, and nothing pushed, if `open()` says so once the place in the ring
+  /// is claimed. Who sets by a sequentially consistent store what `open()` loads likewise, and then
+  /// finds is_drained(), knows that no push can follow.
+  template <class Open>
+  Status try_push_if(Open open, const T& value) {
     const Tag me = this->sign();
     Cell& cell = view_.cell(tail_);
     const std::uint32_t lap = tail_.lap();
@@ -73,9 +79,14 @@ class MpmcProducer : public MpmcSide<T, Env> {
     std::uint64_t word = Env::load(cell.word, std::memory_order_acquire);
     const bool is_simple = word == CellWord::make(lap, State::empty) && claimed_ == nullptr &&
                            me != participant::kNobody;
-    // Acquire: as above.
-    if (!is_simple || !Env::cas(cell.word, word, mine, std::memory_order_acquire)) [[unlikely]]
-      return push_slowly(value);
+    // Seq_cst: acquire as above; and the claim comes before what open() loads:
+    // MpmcView::is_drained.
+    if (!is_simple || !Env::cas(cell.word, word, mine, std::memory_order_seq_cst)) [[unlikely]]
+      return push_slowly(open, value);
+    if (!open()) [[unlikely]] {
+      hold(cell, lap, mine);
+      return give_up();
+    }
     fill(cell, value);
     commit(cell, lap);
     tail_.advance(view_.capacity());
@@ -85,11 +96,15 @@ class MpmcProducer : public MpmcSide<T, Env> {
 
   /// Pushes as many of `values` as there is room for, in order; returns how many. They go in runs
   /// of up to 64: each whole or, if its producer dies, not at all. Others may come between.
-  std::size_t try_push_n(std::span<const T> values) {
+  std::size_t try_push_n(std::span<const T> values) { return try_push_n_if(kAlways, values); }
+
+  /// As try_push_if() for each run.
+  template <class Open>
+  std::size_t try_push_n_if(Open open, std::span<const T> values) {
     std::size_t done = 0;
     while (done < values.size()) {
-      const std::size_t run = push_run(values.subspan(done));
-      if (run == 0 && try_push(values[done]) != Status::ok) break;
+      const std::size_t run = push_run(open, values.subspan(done));
+      if (run == 0 && try_push_if(open, values[done]) != Status::ok) break;
       done += run == 0 ? 1 : run;
     }
     return done;
@@ -97,6 +112,8 @@ class MpmcProducer : public MpmcSide<T, Env> {
 
  private:
   using Side::claim_, Side::claimed_, Side::status_, Side::view_;
+
+  static constexpr auto kAlways = [] { return true; };
 
   void fill(Cell& cell, const T& value) {
     this->copy(cell.value, value);
@@ -119,27 +136,44 @@ class MpmcProducer : public MpmcSide<T, Env> {
     }
   }
 
-  Status push_slowly(const T& value) {
+  /// Notes a claim at tail_ as try_claim() would.
+  void hold(Cell& cell, std::uint32_t lap, std::uint64_t mine) {
+    claimed_ = &cell;
+    claim_ = mine;
+    lap_ = lap;
+    tail_.advance(view_.capacity());
+  }
+  Status give_up() {
+    abort();
+    return status_ = Status::closed;
+  }
+
+  template <class Open>
+  Status push_slowly(Open open, const T& value) {
     if (try_claim() == nullptr) return status_;
+    if (!open()) return give_up();
     fill(*claimed_, value);
     commit();
     return Status::ok;
   }
 
   /// 0 if it is not that simple.
-  std::size_t push_run(std::span<const T> values) {
+  template <class Open>
+  std::size_t push_run(Open open, std::span<const T> values) {
     const std::uint32_t lap = tail_.lap();
     std::uint64_t word = CellWord::make(lap, State::empty);
     const Tag me = this->sign();
     const std::uint32_t run = this->run_of(tail_, word, values.size());
     if (run == 0 || claimed_ != nullptr || me == participant::kNobody) return 0;
     Cell& first = view_.cell(tail_);
-    // Acquire: as in try_push(). The others of the run are ours as well: who is to claim one comes
-    // by the first, which nobody has claimed in this lap until now.
+    // Seq_cst: as in try_push_if(). The others of the run are ours as well: who is to claim one
+    // comes by the first, which nobody has claimed in this lap until now.
     if (!Env::cas(first.word, word, CellWord::claimed(lap, State::writing, me, run),
-                  std::memory_order_acquire)) {
+                  std::memory_order_seq_cst)) {
       return 0;
     }
+    if (!open()) [[unlikely]]
+      return leave_holes(lap, run);
     for (std::uint32_t i = 1; i < run; ++i) {
       Cell& cell = view_.cell(tail_, i);
       fill(cell, values[i]);
@@ -150,6 +184,19 @@ class MpmcProducer : public MpmcSide<T, Env> {
     tail_.advance(view_.capacity(), run);
     went_on();
     return run;
+  }
+
+  /// Gives up the run at tail_, the first cell last, as it was claimed.
+  std::size_t leave_holes(std::uint32_t lap, std::uint32_t run) noexcept {
+    for (std::uint32_t i = run; i-- > 0;) {
+      // Release: nothing was written; as in leave_claim().
+      Env::store(view_.cell(tail_, i).word, CellWord::make(lap + 1, State::empty),
+                 std::memory_order_release);
+    }
+    tail_.advance(view_.capacity(), run);
+    went_on();
+    status_ = Status::closed;
+    return 0;
   }
 
   Cell* claim() {
@@ -167,8 +214,8 @@ class MpmcProducer : public MpmcSide<T, Env> {
       const State state = CellWord::state_of(word);
       if (ahead == 0 && state == State::empty) {
         claim_ = CellWord::claimed(lap, State::writing, me);
-        // Acquire: as in try_push().
-        if (!Env::cas(cell.word, word, claim_, std::memory_order_acquire)) continue;
+        // Seq_cst: as in try_push_if().
+        if (!Env::cas(cell.word, word, claim_, std::memory_order_seq_cst)) continue;
         lap_ = lap;
         tail_.advance(view_.capacity());
         return &cell;
@@ -181,7 +228,7 @@ class MpmcProducer : public MpmcSide<T, Env> {
       }
       if (ahead != -1 || state == State::empty) return this->refuse(Status::corrupt);
       if (!asks || !CellWord::is_claimed(word) || !this->repair(tail_, word, lap - 1)) {
-        return this->refuse_for_now(Status::full, tail_);
+        return this->refuse_for_now(Status::full, tail_, CellWord::is_claimed(word));
       }
     }
     return this->refuse(Status::corrupt);
