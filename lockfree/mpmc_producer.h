@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 
 #include "sluice/lockfree/cell_word.h"
 #include "sluice/lockfree/mpmc_layout.h"
@@ -42,7 +43,7 @@ class MpmcProducer : public MpmcSide<T, Env> {
   /// or abort(). The slot's old contents are of no meaning. Called again, it returns the same.
   [[nodiscard]] T* try_claim() {
     if (claimed_ == nullptr) {
-      claimed_ = claim();
+      claimed_ = claim(std::memory_order_acquire);  // acquire: as in try_push_if()
       if (claimed_ == nullptr) [[unlikely]]
         return nullptr;
     }
@@ -64,7 +65,7 @@ class MpmcProducer : public MpmcSide<T, Env> {
   }
 
   /// ok, full, corrupt or foreign_registry.
-  Status try_push(const T& value) { return try_push_if(kAlways, value); }
+  Status try_push(const T& value) { return try_push_if(Always(), value); }
 
   /// As try_push(), but closed, and nothing pushed, if `open()` says so once the place in the ring
   /// is claimed. Who sets by a sequentially consistent store what `open()` loads likewise, and then
@@ -79,9 +80,8 @@ class MpmcProducer : public MpmcSide<T, Env> {
     std::uint64_t word = Env::load(cell.word, std::memory_order_acquire);
     const bool is_simple = word == CellWord::make(lap, State::empty) && claimed_ == nullptr &&
                            me != participant::kNobody;
-    // Seq_cst: acquire as above; and the claim comes before what open() loads:
-    // MpmcView::is_drained.
-    if (!is_simple || !Env::cas(cell.word, word, mine, std::memory_order_seq_cst)) [[unlikely]]
+    // Acquire: as above.
+    if (!is_simple || !Env::cas(cell.word, word, mine, kClaim<Open>)) [[unlikely]]
       return push_slowly(open, value);
     if (!open()) [[unlikely]] {
       hold(cell, lap, mine);
@@ -96,7 +96,7 @@ class MpmcProducer : public MpmcSide<T, Env> {
 
   /// Pushes as many of `values` as there is room for, in order; returns how many. They go in runs
   /// of up to 64: each whole or, if its producer dies, not at all. Others may come between.
-  std::size_t try_push_n(std::span<const T> values) { return try_push_n_if(kAlways, values); }
+  std::size_t try_push_n(std::span<const T> values) { return try_push_n_if(Always(), values); }
 
   /// As try_push_if() for each run.
   template <class Open>
@@ -113,7 +113,14 @@ class MpmcProducer : public MpmcSide<T, Env> {
  private:
   using Side::claim_, Side::claimed_, Side::status_, Side::view_;
 
-  static constexpr auto kAlways = [] { return true; };
+  struct Always {
+    constexpr bool operator()() const { return true; }
+  };
+  /// Acquire: see try_push_if(). Seq_cst: and the claim comes before what open() loads, as
+  /// MpmcView::is_drained() has it.
+  template <class Open>
+  static constexpr std::memory_order kClaim =
+      std::is_same_v<Open, Always> ? std::memory_order_acquire : std::memory_order_seq_cst;
 
   void fill(Cell& cell, const T& value) {
     this->copy(cell.value, value);
@@ -150,7 +157,8 @@ class MpmcProducer : public MpmcSide<T, Env> {
 
   template <class Open>
   Status push_slowly(Open open, const T& value) {
-    if (try_claim() == nullptr) return status_;
+    if (claimed_ == nullptr) claimed_ = claim(kClaim<Open>);
+    if (claimed_ == nullptr) return status_;
     if (!open()) return give_up();
     fill(*claimed_, value);
     commit();
@@ -166,10 +174,10 @@ class MpmcProducer : public MpmcSide<T, Env> {
     const std::uint32_t run = this->run_of(tail_, word, values.size());
     if (run == 0 || claimed_ != nullptr || me == participant::kNobody) return 0;
     Cell& first = view_.cell(tail_);
-    // Seq_cst: as in try_push_if(). The others of the run are ours as well: who is to claim one
+    // Acquire: as in try_push_if(). The others of the run are ours as well: who is to claim one
     // comes by the first, which nobody has claimed in this lap until now.
     if (!Env::cas(first.word, word, CellWord::claimed(lap, State::writing, me, run),
-                  std::memory_order_seq_cst)) {
+                  kClaim<Open>)) {
       return 0;
     }
     if (!open()) [[unlikely]]
@@ -199,7 +207,7 @@ class MpmcProducer : public MpmcSide<T, Env> {
     return 0;
   }
 
-  Cell* claim() {
+  Cell* claim(std::memory_order order) {
     const Tag me = this->sign();
     if (me == participant::kNobody) [[unlikely]]
       return this->refuse(Status::foreign_registry);
@@ -214,8 +222,8 @@ class MpmcProducer : public MpmcSide<T, Env> {
       const State state = CellWord::state_of(word);
       if (ahead == 0 && state == State::empty) {
         claim_ = CellWord::claimed(lap, State::writing, me);
-        // Seq_cst: as in try_push_if().
-        if (!Env::cas(cell.word, word, claim_, std::memory_order_seq_cst)) continue;
+        // Acquire, at least: as in try_push_if().
+        if (!Env::cas(cell.word, word, claim_, order)) continue;
         lap_ = lap;
         tail_.advance(view_.capacity());
         return &cell;

@@ -69,6 +69,11 @@ struct Area {
 
 class RingQueueCrash : public testing::Test {
  protected:
+  /// A recovery is long: some of its points will do.
+  static void expect_intact(const CrashOperation& op) {
+    tests::expect_intact(op, KillAt::each_instruction, 1);
+  }
+
   RingQueueCrash()
       : slices_({.mode = WaitMode::block, .first_slice = 1ms, .longest_slice = 4ms}),
         segment_(Segment::create_anonymous(kind(), Parts::object_bytes(kCapacity), format())) {}
