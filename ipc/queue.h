@@ -21,9 +21,9 @@
 // (ipc/queue_parts.h).
 //
 // Order: items of one producer stay in their order. Items of several producers are in the order in
-// which their pushes took effect, which is one for all consumers. In a ring, the item of a consumer
-// that was killed comes back in its old place, for whoever looks there next. What close() is to
-// everybody, detach() is to this handle alone: it has left, the others go on.
+// which their pushes took effect, which is one for all consumers. In a ring, what a consumer had
+// that was killed comes back in its old place: to those who have passed it, after later ones. What
+// close() is to everybody, detach() is to this handle alone: it has left, the others go on.
 //
 // Units: items, bytes, Deadline. Errors, as Status:
 //   full       no room: a try_ form; any push under Overflow::fail; and where there is no memory to
@@ -34,8 +34,8 @@
 //              (QueueOptions::ends_with_producers)
 //   peer_died  pop: as closed, and at least one of those producers died
 //   too_large  push: larger than the queue's limit in bytes. Nothing was pushed
-//   busy       a try_ form: another held the lock for more than 10 ms: it is stopped, or this
-//              machine is overloaded. push: all 254 seats of producers are taken
+//   busy       a try_ form: another was in the midst of a push or a pop for more than 10 ms: it is
+//              stopped, or this machine is overloaded. push: all 254 seats of producers are taken
 //   corrupt    pop: bytes that are no T (skip() drops them), or words that no correct process
 //   leaves foreign_registry
 // A call on a handle that was detached or moved from throws std::logic_error. What encoding or
@@ -48,12 +48,14 @@
 // If a process dies here: a push and a pop are committed by one store each. An item whose push had
 // returned is delivered, once, unless its taker died after the pop's commit. A push that was killed
 // has happened or not; a pop that was killed before its commit leaves the item for the next. The
-// locks' next owners put in order what was cached. Sleepers whom the dead would have woken find out
-// at the end of their slice (10 to 80 ms).
+// locks' next owners put in order what was cached; in a ring, those whom a claim of the dead stops
+// undo it. Sleepers whom the dead would have woken find out at the end of their slice (10 to 80
+// ms).
 //
-// Cost: a push or a pop is two compare-and-swaps and the copy; encoding and decoding under the lock
-// of that end. No system call, unless somebody sleeps, or the queue grows or gives memory back. A
-// batch pays for the lock once.
+// Cost: in a ring, a push or a pop is a compare-and-swap, a store and the copy. Else it is two
+// compare-and-swaps and the copy; encoding and decoding under the lock of that end; a batch pays
+// for the lock once. No system call, unless somebody sleeps, or is in the midst of something for
+// long, or the queue grows or gives memory back.
 
 #ifndef SLUICE_IPC_QUEUE_H_
 #define SLUICE_IPC_QUEUE_H_
@@ -162,7 +164,7 @@ class Queue {
     return push(T(std::forward<Args>(args)...));
   }
   /// Appends each, in one piece as far as there is room at once: nobody else's items come between
-  /// those. What was pushed stays pushed.
+  /// those. (In a ring, in pieces of up to 64.) What was pushed stays pushed.
   QueueBatch push_each(std::span<const T> items, Deadline deadline = Deadline::never()) {
     return push_some(items, Waits::yes, deadline);
   }

@@ -24,6 +24,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "sluice/ipc/growing_memory.h"
 #include "sluice/ipc/producer_seats.h"
@@ -137,7 +138,7 @@ class QueueCore {
   virtual Status await_room(std::size_t size, Deadline deadline) = 0;
   virtual void count_dropped(std::size_t n) noexcept = 0;
   /// Nothing is on its way out or in: where the producers have left, that is the end.
-  [[nodiscard]] virtual bool is_settled() noexcept { return true; }
+  [[nodiscard]] virtual bool is_settled() { return true; }
 
   [[nodiscard]] Overflow overflow() const noexcept { return overflow_; }
   [[nodiscard]] bool ends_with_producers() const noexcept { return ends_with_producers_; }
@@ -151,6 +152,7 @@ class QueueCore {
     if (ends_with_producers_) [[unlikely]] {
       if (const Status s = sit_down(); s != Status::ok) return s;
     }
+    bool waited = false;
     for (done = 0;;) {
       std::size_t more = 0;
       const Status status = push_more(done, more, WorkDeadline(waits, deadline));
@@ -163,6 +165,8 @@ class QueueCore {
         std::size_t dropped = 0;
         room = explained(drop_one(size_of(done), dropped, WorkDeadline(waits, deadline)), waits);
         count_dropped(dropped);
+      } else if (std::exchange(waited, true) && deadline.passed()) {
+        return Status::timeout;
       } else {
         room = without_room(size_of(done), n - done, waits, deadline);
       }
@@ -173,13 +177,19 @@ class QueueCore {
   /// `once(deadline)` tries to take something: repeats that until it finds something.
   template <class Once>
   Status take(Once once, Waits waits, Deadline deadline) {
-    for (;;) {
+    for (bool waited = false;;) {
       Status status = once(WorkDeadline(waits, deadline));
       if (status == Status::ok) return status;
       if (status == Status::closed) return ended(status);
       if (status != Status::empty) return explained(status, waits);
+      // Others may be quicker each time, or what looks like an item be none.
+      const bool is_late = std::exchange(waited, true) && deadline.passed();
       const bool only_once = waits == Waits::no || deadline.is_now();
-      status = only_once ? look_for_end() : await_item(deadline);
+      if (is_late) {
+        status = Status::timeout;
+      } else {
+        status = only_once ? look_for_end() : await_item(deadline);
+      }
       if (status == Status::ok) {
         if (!only_once) continue;
         status = waits == Waits::yes ? Status::timeout : Status::empty;
@@ -212,7 +222,7 @@ class QueueCore {
   Status await_item(Deadline deadline);
   Status look_for_producers() noexcept;
   /// As look_for_producers(), but ok while something may still come.
-  Status look_for_end() noexcept {
+  Status look_for_end() {
     const Status status = look_for_producers();
     return status == Status::ok || is_settled() ? status : Status::ok;
   }

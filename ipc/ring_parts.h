@@ -106,8 +106,8 @@ class RingParts final : public QueueFace {
       : QueueFace(std::move(segment), QueueEngine::ring),
         control_(control_of(items_memory())),
         view_(ring()),
-        producers_(ring()),
-        consumers_(ring()) {
+        producers_(view_),
+        consumers_(view_) {
     if (overflow() == Overflow::block || overflow() == Overflow::fail) return;
     throw Error(Status::corrupt, {.tried = "attach to a queue",
                                   .expected = "a ring, which drops nothing",
@@ -226,6 +226,18 @@ class RingParts final : public QueueFace {
   }
   [[nodiscard]] std::span<std::byte> ring() const { return items_memory().subspan(kRingOffset); }
 
+  /// `use(side)`'s Status, of a side of the ring that is this thread's.
+  template <class Sides, class Use>
+  static Status with_side(Sides& sides, Use use) {
+    try {
+      return sides.with(use);
+    } catch (const Error& e) {
+      // A side is made when a thread needs it, and the ring may be another registry's by then.
+      if (e.code() != Status::foreign_registry) throw;
+      return Status::foreign_registry;
+    }
+  }
+
   [[nodiscard]] auto is_open() const {
     return [this] { return state() == QueueState::open; };
   }
@@ -234,7 +246,7 @@ class RingParts final : public QueueFace {
     // Before as well: so that those that come after the end leave no holes.
     if (state() != QueueState::open) [[unlikely]]
       return Status::closed;
-    const Status status = producers_.with([&](Producer& mine) {
+    const Status status = with_side(producers_, [&](Producer& mine) {
       const Status s = mine.try_push_if(is_open(), item);
       if (s == Status::full) others_are_at_work = mine.others_are_at_work();
       return s;
@@ -251,7 +263,7 @@ class RingParts final : public QueueFace {
       return status;
     }
     if (state() != QueueState::open) return Status::closed;  // as in push_once()
-    const Status status = producers_.with([&](Producer& mine) {
+    const Status status = with_side(producers_, [&](Producer& mine) {
       done = mine.try_push_n_if(is_open(), items);
       others_are_at_work = mine.others_are_at_work();
       return done != 0 ? Status::ok : mine.status();
@@ -266,7 +278,7 @@ class RingParts final : public QueueFace {
     const QueueState seen = state();
     if (seen == QueueState::dropped) [[unlikely]]
       return Status::closed;
-    const Status status = consumers_.with([&](Consumer& mine) {
+    const Status status = with_side(consumers_, [&](Consumer& mine) {
       const Status s = take(mine);
       if (s == Status::empty) others_are_at_work = mine.others_are_at_work();
       return s;
@@ -326,13 +338,18 @@ class RingParts final : public QueueFace {
         [&] { return look_after(); });
   }
   Status look_after() override {
-    if (consumers_.with([](Consumer& mine) { return mine.mend(); }) != 0) {
+    std::size_t undone = 0;
+    const Status status = with_side(consumers_, [&](Consumer& mine) {
+      undone = mine.mend();
+      return Status::ok;
+    });
+    if (undone != 0) {
       control_->pushed.notify_all();
       control_->popped.notify_all();
     }
-    return Status::ok;
+    return status;
   }
-  [[nodiscard]] bool is_settled() noexcept override {
+  [[nodiscard]] bool is_settled() override {
     if (view_.is_drained()) return true;
     static_cast<void>(look_after());
     return view_.is_drained();
@@ -341,8 +358,8 @@ class RingParts final : public QueueFace {
 
   RingControl* control_;
   View view_;
-  SidesOfThreads<Producer> producers_;
-  SidesOfThreads<Consumer> consumers_;
+  SidesOfThreads<Producer, View> producers_;
+  SidesOfThreads<Consumer, View> consumers_;
 };
 
 }  // namespace sluice::internal

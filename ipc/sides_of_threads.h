@@ -3,7 +3,7 @@
 // SidesOfThreads: lets the threads of a process share one handle on something whose sides
 // (MpmcRing's producers and consumers) are each used by one thread at a time. Internal.
 //
-//   SidesOfThreads<Ring::Producer> producers(memory);
+//   SidesOfThreads<Ring::Producer, View> producers(view);
 //   Status s = producers.with([&](Ring::Producer& mine) { return mine.try_push(7); });
 //
 // The thread that comes first has a side of its own for as long as the handle lives. Others share
@@ -26,7 +26,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
 
 #include "sluice/sync/platform.h"
 
@@ -42,10 +41,11 @@ inline std::uint64_t thread_number() noexcept {
   return mine;
 }
 
-template <class Side>
+/// Each side is made of `Whole`, a small thing that is copied.
+template <class Side, class Whole>
 class SidesOfThreads {
  public:
-  explicit SidesOfThreads(std::span<std::byte> memory) : memory_(memory) {}
+  explicit SidesOfThreads(const Whole& whole) : whole_(whole) {}
   SidesOfThreads(const SidesOfThreads&) = delete;
   SidesOfThreads& operator=(const SidesOfThreads&) = delete;
 
@@ -89,18 +89,18 @@ class SidesOfThreads {
       return first(use);
     for (Spare& spare : spares_) {
       if (const Borrowed mine(spare); mine) {
-        if (!spare.side) spare.side.emplace(memory_);
+        if (!spare.side) spare.side.emplace(whole_);
         return use(*spare.side);
       }
     }
-    Side mine(memory_);
+    Side mine(whole_);
     return use(mine);
   }
 
   template <class Use>
   auto first(Use use) {
     try {
-      own_.emplace(memory_);
+      own_.emplace(whole_);
     } catch (...) {
       owner_.store(0, std::memory_order_relaxed);  // relaxed: as above
       throw;
@@ -111,7 +111,7 @@ class SidesOfThreads {
 
   static constexpr std::uint64_t kTaken = ~std::uint64_t{0};
 
-  std::span<std::byte> memory_;
+  Whole whole_;
   std::atomic<std::uint64_t> owner_ = 0;  ///< whose own_ is
   std::optional<Side> own_;
   std::array<Spare, 3> spares_;

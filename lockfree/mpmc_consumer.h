@@ -29,12 +29,14 @@ template <class T, class Env>
 class MpmcConsumer : public MpmcSide<T, Env> {
   using Cursor = MpmcCursor;
   using Side = MpmcSide<T, Env>;
-  using typename Side::Cell, typename Side::State;
+  using typename Side::Cell, typename Side::State, typename Side::View;
 
  public:
   /// Throws Error if `memory` holds no ring of T, or one of another registry.
-  explicit MpmcConsumer(std::span<std::byte> memory)
-      : Side(memory),
+  explicit MpmcConsumer(std::span<std::byte> memory) : MpmcConsumer(View(memory)) {}
+  /// Of a ring whose bytes were checked before.
+  explicit MpmcConsumer(const View& view)
+      : Side(view),
         next_(view_.furthest(Cursor(0, view_.capacity()), view_.control().head)),
         oldest_(next_),
         leased_(next_) {}

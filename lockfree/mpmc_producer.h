@@ -31,12 +31,14 @@ template <class T, class Env>
 class MpmcProducer : public MpmcSide<T, Env> {
   using Cursor = MpmcCursor;
   using Side = MpmcSide<T, Env>;
-  using typename Side::Cell, typename Side::State;
+  using typename Side::Cell, typename Side::State, typename Side::View;
 
  public:
   /// Throws Error if `memory` holds no ring of T, or one of another registry.
-  explicit MpmcProducer(std::span<std::byte> memory)
-      : Side(memory), tail_(view_.furthest(Cursor(0, view_.capacity()), view_.control().tail)) {}
+  explicit MpmcProducer(std::span<std::byte> memory) : MpmcProducer(View(memory)) {}
+  /// Of a ring whose bytes were checked before.
+  explicit MpmcProducer(const View& view)
+      : Side(view), tail_(view_.furthest(Cursor(0, view_.capacity()), view_.control().tail)) {}
   ~MpmcProducer() { abort(); }
 
   /// A slot to fill in place, or nullptr: status() tells why. Others wait behind it until commit()

@@ -78,8 +78,8 @@ class MpmcSide {
   using Cell = typename View::Cell;
   using State = CellWord::State;
 
-  explicit MpmcSide(std::span<std::byte> memory)
-      : view_(memory), step_(std::clamp<std::uint64_t>(view_.capacity() / 4, 1, 64)) {
+  explicit MpmcSide(const View& view)
+      : view_(view), step_(std::clamp<std::uint64_t>(view_.capacity() / 4, 1, 64)) {
     incarnation_ = Env::self().incarnation;
     std::uint32_t found = 0;
     // Relaxed: no more than the number itself is in question.
