@@ -98,7 +98,7 @@ class RingParts final : public QueueFace {
   }
   static Segment::Format format(std::size_t items, const QueueRules& rules) {
     return rules.format(QueueEngine::ring, [items](std::span<std::byte> memory) {
-      View::format(memory.subspan(kRingOffset), items);
+      View::format_zeroes(memory.subspan(kRingOffset), items);
     });
   }
 
@@ -164,7 +164,10 @@ class RingParts final : public QueueFace {
                   Deadline deadline) {
     const std::size_t before = items.size();
     const auto some = [&](Consumer& mine) {
-      items.resize(before + std::clamp<std::size_t>(view_.size(), 1, most));
+      // To count what is there costs as much as some items.
+      const std::size_t room =
+          most <= kFew ? most : std::clamp<std::size_t>(view_.size(), kFew, most);
+      items.resize(before + room);
       done = mine.try_pop_n(std::span(items).subspan(before));
       items.resize(before + done);
       return done != 0 ? Status::ok : mine.status();
@@ -216,6 +219,7 @@ class RingParts final : public QueueFace {
   }
 
  private:
+  static constexpr std::size_t kFew = std::clamp<std::size_t>(4096 / sizeof(T), 1, 64);
   static constexpr std::size_t kCellBytes = sizeof(typename View::Cell);
 
   static RingControl* control_of(std::span<std::byte> memory) {

@@ -113,7 +113,8 @@ class SidesOfThreads {
 
   Whole whole_;
   std::atomic<std::uint64_t> owner_ = 0;  ///< whose own_ is
-  std::optional<Side> own_;
+  // On lines that nobody else looks at.
+  alignas(kNoSharing) std::optional<Side> own_;
   std::array<Spare, 3> spares_;
 };
 

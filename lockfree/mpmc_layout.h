@@ -92,19 +92,17 @@ class MpmcView {
   }
 
   static void format(std::span<std::byte> memory, std::size_t capacity) {
-    const std::size_t needed = bytes_for(capacity);
-    MpmcControl* const control = attach_object<MpmcControl>(memory);
-    if (control == nullptr || memory.size() < needed) {
-      throw Error::from_errno(EINVAL,
-                              {.tried = "make a ring of " + std::to_string(capacity) + " items",
-                               .expected = std::to_string(needed) + " bytes, aligned to 128",
-                               .found = std::to_string(memory.size()) + " bytes"});
-    }
+    check(memory, capacity);
     // All zero: each cell is empty in lap 0.
-    std::memset(memory.data(), 0, needed);
+    std::memset(memory.data(), 0, bytes_for(capacity));
+    format_zeroes(memory, capacity);
+  }
+  /// The same, of bytes that are zero: the cells are not touched.
+  static void format_zeroes(std::span<std::byte> memory, std::size_t capacity) {
+    MpmcControl& control = check(memory, capacity);
     // Relaxed, both: publishing the memory is the caller's step and carries the order.
-    Env::store(control->capacity, std::uint64_t{capacity}, std::memory_order_relaxed);
-    Env::store(control->cell_size, std::uint64_t{sizeof(Cell)}, std::memory_order_relaxed);
+    Env::store(control.capacity, std::uint64_t{capacity}, std::memory_order_relaxed);
+    Env::store(control.cell_size, std::uint64_t{sizeof(Cell)}, std::memory_order_relaxed);
   }
 
   explicit MpmcView(std::span<std::byte> memory) : control_(attach_object<MpmcControl>(memory)) {
@@ -216,6 +214,16 @@ class MpmcView {
   }
 
  private:
+  static MpmcControl& check(std::span<std::byte> memory, std::size_t capacity) {
+    const std::size_t needed = bytes_for(capacity);
+    MpmcControl* const control = attach_object<MpmcControl>(memory);
+    if (control != nullptr && memory.size() >= needed) return *control;
+    throw Error::from_errno(EINVAL,
+                            {.tried = "make a ring of " + std::to_string(capacity) + " items",
+                             .expected = std::to_string(needed) + " bytes, aligned to 128",
+                             .found = std::to_string(memory.size()) + " bytes"});
+  }
+
   /// Past the cells that `passes` says, and past no more than `most` times.
   template <class Passes>
   MpmcCursor walk(MpmcCursor at, std::uint64_t most, Passes passes) const {

@@ -5,6 +5,7 @@
 // queue_behaviour_test.cc.
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -177,6 +178,24 @@ TEST(RingQueue, WhoDiesInTheMidstIsInNobodysWay) {
   for (const int each : queue.items()) all.push_back(each);
   EXPECT_EQ(all.size(), 2U);
   EXPECT_EQ(all[0] + all[1], 5) << "what it had comes again, perhaps late";
+}
+
+TEST(RingQueue, WhoSleepsBehindOneWhoDiesFindsOut) {
+  Queue<int> queue(4);
+  const Inside inside(queue);
+  Process victim("victim", [&] {
+    Ring::Producer mine(inside.ring());
+    EXPECT_NE(mine.try_claim(), nullptr);
+    EXPECT_EQ(queue.push(2), Status::ok);
+    pause();
+  });
+  while (queue.size() < 2) std::this_thread::yield();
+  const pid_t waiter = gettid();
+  std::jthread killer([&] {
+    EXPECT_TRUE(wait_until_asleep(waiter));
+    victim.kill();
+  });
+  EXPECT_EQ(queue.pop(), 2);
 }
 
 TEST(RingQueue, AllWhoSleptBehindAPushAreWoken) {
