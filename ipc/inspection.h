@@ -96,6 +96,7 @@ void inspect_shared(Inspection& inspection);
 void inspect_arena(Inspection& inspection);
 void inspect_boost(Inspection& inspection);
 void inspect_queue(Inspection& inspection);
+void inspect_ring(Inspection& inspection);
 void inspect_items(Inspection& inspection);
 
 /// Of a private copy: who has come to a queue to push.

@@ -60,12 +60,13 @@ std::size_t ItemQueuePlan::object_bytes() const {
 }
 
 Segment::Format ItemQueuePlan::format() const {
-  return rules.format(
-      [plan = items](std::span<std::byte> memory) { format_items<RealLockEnv>(memory, plan); });
+  return rules.format(QueueEngine::locked, [plan = items](std::span<std::byte> memory) {
+    format_items<RealLockEnv>(memory, plan);
+  });
 }
 
 ItemParts::ItemParts(Segment segment, ItemOrder order, bool alike)
-    : QueueCore(std::move(segment)),
+    : QueueCore(std::move(segment), QueueEngine::locked),
       growth_(growth()),
       items_(items_memory(), growth_ ? &*growth_ : nullptr, alike) {
   if (items_.order() == order) return;

@@ -14,12 +14,16 @@
 //   Queue<std::string> any;                                      // no limit but 1 GiB
 //   if (same.try_push("x") == Status::full) std::cerr << same.refusal("x") << '\n';
 //
-// In memory: a segment of kind `queue` (ipc/queue_parts.h): two robust locks, one for each end of a
-// ring of encoded items.
+// In memory: a segment of kind `queue`, in one of two ways that its maker's wishes decide on. With
+// a limit in items alone, and of items that travel as their own bytes (numbers and plain classes of
+// up to 4 KiB, or 256 bytes with padding), it is a ring without locks (ipc/ring_parts.h), if it
+// drops none. Any other is two robust locks, one for each end of a ring of encoded items
+// (ipc/queue_parts.h).
 //
 // Order: items of one producer stay in their order. Items of several producers are in the order in
-// which their pushes took effect, which is one for all consumers. What close() is to everybody,
-// detach() is to this handle alone: it has left, the others go on.
+// which their pushes took effect, which is one for all consumers. In a ring, what a consumer had
+// that was killed comes back in its old place: to those who have passed it, after later ones. What
+// close() is to everybody, detach() is to this handle alone: it has left, the others go on.
 //
 // Units: items, bytes, Deadline. Errors, as Status:
 //   full       no room: a try_ form; any push under Overflow::fail; and where there is no memory to
@@ -30,8 +34,8 @@
 //              (QueueOptions::ends_with_producers)
 //   peer_died  pop: as closed, and at least one of those producers died
 //   too_large  push: larger than the queue's limit in bytes. Nothing was pushed
-//   busy       a try_ form: another held the lock for more than 10 ms: it is stopped, or this
-//              machine is overloaded. push: all 254 seats of producers are taken
+//   busy       a try_ form: another was in the midst of a push or a pop for more than 10 ms: it is
+//              stopped, or this machine is overloaded. push: all 254 seats of producers are taken
 //   corrupt    pop: bytes that are no T (skip() drops them), or words that no correct process
 //   leaves foreign_registry
 // A call on a handle that was detached or moved from throws std::logic_error. What encoding or
@@ -44,12 +48,14 @@
 // If a process dies here: a push and a pop are committed by one store each. An item whose push had
 // returned is delivered, once, unless its taker died after the pop's commit. A push that was killed
 // has happened or not; a pop that was killed before its commit leaves the item for the next. The
-// locks' next owners put in order what was cached. Sleepers whom the dead would have woken find out
-// at the end of their slice (10 to 80 ms).
+// locks' next owners put in order what was cached; in a ring, those whom a claim of the dead stops
+// undo it. Sleepers whom the dead would have woken find out at the end of their slice (10 to 80
+// ms).
 //
-// Cost: a push or a pop is two compare-and-swaps and the copy; encoding and decoding under the lock
-// of that end. No system call, unless somebody sleeps, or the queue grows or gives memory back. A
-// batch pays for the lock once.
+// Cost: in a ring, a push or a pop is a compare-and-swap, a store and the copy. Else it is two
+// compare-and-swaps and the copy; encoding and decoding under the lock of that end; a batch pays
+// for the lock once. No system call, unless somebody sleeps, or is in the midst of something for
+// long, or the queue grows or gives memory back.
 
 #ifndef SLUICE_IPC_QUEUE_H_
 #define SLUICE_IPC_QUEUE_H_
@@ -66,6 +72,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -73,8 +80,10 @@
 #include "sluice/ipc/codec_refusal.h"
 #include "sluice/ipc/codec_traits.h"
 #include "sluice/ipc/queue_core.h"
+#include "sluice/ipc/queue_face.h"
 #include "sluice/ipc/queue_options.h"
 #include "sluice/ipc/queue_parts.h"
+#include "sluice/ipc/ring_parts.h"
 #include "sluice/ipc/segment.h"
 #include "sluice/ipc/stamp.h"
 #include "sluice/ipc/wait_handle.h"
@@ -100,7 +109,11 @@ template <class T>
 class Queue {
   static_assert(internal::explain_why_not<T>());
   using Parts = internal::QueueParts;
+  using Face = internal::QueueFace;
   using Waits = internal::Waits;
+  /// Whether there are queues of T that are rings.
+  static constexpr bool kMayBeRing = internal::may_be_in_ring<T>();
+  using Ring = std::conditional_t<kMayBeRing, internal::RingParts<T>, internal::NoRing>;
 
  public:
   using value_type = T;
@@ -110,14 +123,14 @@ class Queue {
   /// grows as needed: see Capacity.
   Queue() : Queue(Capacity::unlimited()) {}
   explicit Queue(Capacity capacity, const QueueOptions& options = {})
-      : Queue(plan(capacity, options), [](const internal::QueuePlan& p) {
-          return Segment::create_anonymous(kind(), p.object_bytes(), p.rules.segment, p.format());
+      : Queue(plan(capacity, options), [](const Plan& p) {
+          return Segment::create_anonymous(kind(), p.bytes, p.segment, p.format);
         }) {}
 
   /// Under a name that must be free.
   static Queue create(std::string_view name, Capacity capacity, const QueueOptions& options = {}) {
-    return Queue(plan(capacity, options), [&](const internal::QueuePlan& p) {
-      return Segment::create(name, kind(), p.object_bytes(), p.rules.segment, p.format());
+    return Queue(plan(capacity, options), [&](const Plan& p) {
+      return Segment::create(name, kind(), p.bytes, p.segment, p.format);
     });
   }
   /// What is there under that name.
@@ -127,8 +140,8 @@ class Queue {
   /// Either; race-free. What is there keeps its capacity. created() tells which.
   static Queue open_or_create(std::string_view name, Capacity capacity,
                               const QueueOptions& options = {}) {
-    return Queue(plan(capacity, options), [&](const internal::QueuePlan& p) {
-      return Segment::open_or_create(name, kind(), p.object_bytes(), p.rules.segment, p.format());
+    return Queue(plan(capacity, options), [&](const Plan& p) {
+      return Segment::open_or_create(name, kind(), p.bytes, p.segment, p.format);
     });
   }
   static Queue from_fd(UniqueFd fd, const SegmentOptions& options = {}) {
@@ -140,12 +153,10 @@ class Queue {
   /// Appends an item; waits for room until the deadline, unless the queue's Overflow says
   /// otherwise.
   Status push(const T& item, Deadline deadline = Deadline::never()) {
-    return push_some(std::span(&item, 1), Waits::yes, deadline).status;
+    return push_one(item, Waits::yes, deadline);
   }
   /// As push(), but full instead of waiting.
-  Status try_push(const T& item) {
-    return push_some(std::span(&item, 1), Waits::no, Deadline::now()).status;
-  }
+  Status try_push(const T& item) { return push_one(item, Waits::no, Deadline::now()); }
   /// As push(), of an item made of these arguments.
   template <class... Args>
     requires std::constructible_from<T, Args...>
@@ -153,7 +164,7 @@ class Queue {
     return push(T(std::forward<Args>(args)...));
   }
   /// Appends each, in one piece as far as there is room at once: nobody else's items come between
-  /// those. What was pushed stays pushed.
+  /// those. (In a ring, in pieces of up to 64.) What was pushed stays pushed.
   QueueBatch push_each(std::span<const T> items, Deadline deadline = Deadline::never()) {
     return push_some(items, Waits::yes, deadline);
   }
@@ -186,8 +197,12 @@ class Queue {
 
   /// Drops the next item unread, as where it is corrupt: ok, or empty.
   Status skip() {
+    if (kMayBeRing && is_ring()) {
+      T item{};
+      return try_pop(item);
+    }
     std::size_t done = 0;
-    return parts().pop(
+    return records().pop(
         1, [](std::span<const std::byte>) { return Status::ok; }, done, Waits::no, Deadline::now());
   }
 
@@ -196,55 +211,56 @@ class Queue {
 
   /// Says that this process will push, for queues that end with their producers: a consumer that
   /// comes before its first push then waits. Every first push does it as well.
-  Status announce_producer() { return parts().sit_down(); }
+  Status announce_producer() { return face().sit_down(); }
 
   /// Ends the queue for everybody: pushes are refused from now on, and pops when it is drained.
   void close(Remaining remaining = Remaining::delivered) {
-    const Status status = parts().records().close(remaining == Remaining::dropped);
+    const Status status = face().close(remaining == Remaining::dropped);
     if (status != Status::ok) throw Error(status, {.tried = "close a queue"});
   }
-  [[nodiscard]] bool is_closed() const {
-    return parts().records().state() != internal::QueueState::open;
-  }
+  [[nodiscard]] bool is_closed() const { return face().state() != internal::QueueState::open; }
   /// Ends this handle's part in it. For who pops as well as for who pushes; twice is once.
-  void detach() noexcept { parts_.reset(); }
-  [[nodiscard]] bool is_detached() const noexcept { return parts_ == nullptr; }
+  void detach() noexcept {
+    records_.reset();
+    ring_.reset();
+  }
+  [[nodiscard]] bool is_detached() const noexcept { return records_ == nullptr && !is_ring(); }
 
   /// How the stream ended for the pop of this handle that said so: closed or peer_died; else ok.
-  Status status() const { return parts().end(); }
+  Status status() const { return face().end(); }
 
   /// Exact while nobody else is at work; else a snapshot, from 0 to capacity(). A push that has
   /// returned is counted.
-  [[nodiscard]] std::size_t size() const { return parts().records().size(); }
+  [[nodiscard]] std::size_t size() const { return face().size(); }
   [[nodiscard]] bool empty() const { return size() == 0; }
-  [[nodiscard]] bool full() const { return !parts().records().has_room_for(fixed_bytes()); }
+  [[nodiscard]] bool full() const { return !face().has_room_for(fixed_bytes()); }
   /// In items.
-  [[nodiscard]] std::size_t capacity() const { return parts().records().max_items(); }
-  [[nodiscard]] std::size_t capacity_bytes() const { return parts().records().max_bytes(); }
+  [[nodiscard]] std::size_t capacity() const { return face().max_items(); }
+  [[nodiscard]] std::size_t capacity_bytes() const { return face().max_bytes(); }
   /// Bytes in use.
-  [[nodiscard]] std::size_t bytes() const { return parts().records().bytes(); }
+  [[nodiscard]] std::size_t bytes() const { return face().bytes(); }
   /// Items that were dropped under Overflow::drop_oldest and drop_newest.
-  [[nodiscard]] std::uint64_t dropped() const { return parts().records().dropped(); }
+  [[nodiscard]] std::uint64_t dropped() const { return face().dropped(); }
   /// For people: why this item finds no room.
   [[nodiscard]] std::string refusal(const T& item) const {
-    return internal::explain_refusal(parts(), bytes_of(item));
+    return internal::explain_refusal(face(), bytes_of(item));
   }
 
   /// For wait_any() and event loops: ready when a pop() would return at once. Refers to the queue,
   /// not to this handle, which may move meanwhile.
-  [[nodiscard]] WaitHandle wait_handle() { return parts().wait_handle(); }
+  [[nodiscard]] WaitHandle wait_handle() { return face().wait_handle(); }
   /// For poll(2) and epoll(7) in this process: readable once a pop() may return at once, until a
   /// pop with a deadline, or a try_pop(), has found nothing. Stays this object's.
-  [[nodiscard]] int descriptor() { return parts().descriptor(); }
+  [[nodiscard]] int descriptor() { return face().descriptor(); }
 
   /// A new descriptor, for another process's from_fd().
-  [[nodiscard]] UniqueFd fd() const { return parts().segment().fd(); }
-  [[nodiscard]] const std::string& name() const { return parts().segment().name(); }
-  [[nodiscard]] bool created() const { return parts().segment().created(); }
+  [[nodiscard]] UniqueFd fd() const { return face().segment().fd(); }
+  [[nodiscard]] const std::string& name() const { return face().segment().name(); }
+  [[nodiscard]] bool created() const { return face().segment().created(); }
 
   friend std::ostream& operator<<(std::ostream& out, const Queue& queue) {
     if (queue.is_detached()) return out << "Queue: detached";
-    return internal::describe(out, *queue.parts_);
+    return internal::describe(out, queue.face());
   }
 
  private:
@@ -283,19 +299,47 @@ class Queue {
             .version = kVersion,
             .fingerprint = codec_fingerprint<T>()};
   }
-  static internal::QueuePlan plan(const Capacity& capacity, const QueueOptions& options) {
-    return internal::QueuePlan::of(capacity, options, fixed_bytes());
+
+  /// What a new queue looks like.
+  struct Plan {
+    std::size_t bytes;
+    SegmentOptions segment;
+    Segment::Format format;
+  };
+  static Plan plan(const Capacity& capacity, const QueueOptions& options) {
+    const auto records = internal::QueuePlan::of(capacity, options, fixed_bytes());
+    if constexpr (kMayBeRing) {
+      if (internal::is_for_ring(capacity, records.rules)) {
+        return {Ring::object_bytes(capacity.items), options.segment,
+                Ring::format(capacity.items, records.rules)};
+      }
+    }
+    return {records.object_bytes(), records.rules.segment, records.format()};
   }
 
   template <class Make>
-  Queue(const internal::QueuePlan& plan, Make make) : Queue(make(plan)) {}
-  explicit Queue(Segment segment)
-      : parts_(std::make_unique<Parts>(std::move(segment), fixed_bytes() != 0)) {}
+  Queue(const Plan& plan, Make make) : Queue(make(plan)) {}
+  explicit Queue(Segment segment) {
+    if constexpr (kMayBeRing) {
+      if (internal::engine_of(segment) == internal::QueueEngine::ring) {
+        ring_ = std::make_unique<Ring>(std::move(segment));
+        return;
+      }
+    }
+    records_ = std::make_unique<Parts>(std::move(segment), fixed_bytes() != 0);
+  }
 
-  [[nodiscard]] Parts& parts() const {
-    if (parts_ == nullptr) [[unlikely]]
+  [[nodiscard]] bool is_ring() const noexcept { return ring_ != nullptr; }
+  [[nodiscard]] Parts& records() const {
+    if (records_ == nullptr) [[unlikely]]
       internal::refuse_detached();
-    return *parts_;
+    return *records_;
+  }
+  [[nodiscard]] Face& face() const {
+    if constexpr (kMayBeRing) {
+      if (is_ring()) return *ring_;
+    }
+    return records();
   }
 
   static std::size_t bytes_of(const T& item) {
@@ -306,11 +350,25 @@ class Queue {
     }
   }
 
+  Status push_one(const T& item, Waits waits, Deadline deadline) {
+    if constexpr (kMayBeRing) {
+      if (is_ring()) [[likely]]
+        return ring_->push(item, waits, deadline);
+    }
+    return push_some(std::span(&item, 1), waits, deadline).status;
+  }
+
   QueueBatch push_some(std::span<const T> items, Waits waits, Deadline deadline) {
     if (items.empty()) return {Status::ok, 0};
     QueueBatch batch = {Status::ok, 0};
+    if constexpr (kMayBeRing) {
+      if (is_ring()) {
+        batch.status = ring_->push_each(items, batch.count, waits, deadline);
+        return batch;
+      }
+    }
     if constexpr (TellsItsSize<T>) {
-      batch.status = parts().push(
+      batch.status = records().push(
           items.size(), [&](std::size_t i) { return encoded_size(items[i]); },
           [&](std::size_t i, std::span<std::byte> room) { write(items[i], room); }, batch.count,
           waits, deadline);
@@ -318,7 +376,7 @@ class Queue {
       for (std::size_t one = 0; batch.count < items.size() && batch.status == Status::ok;
            batch.count += one) {
         const std::vector<std::byte> bytes = encode(items[batch.count]);
-        batch.status = parts().push(
+        batch.status = records().push(
             1, [&](std::size_t) { return bytes.size(); },
             [&](std::size_t, std::span<std::byte> room) {
               std::copy(bytes.begin(), bytes.end(), room.begin());
@@ -337,8 +395,12 @@ class Queue {
   }
 
   Status pop_one(T& item, Waits waits, Deadline deadline) {
+    if constexpr (kMayBeRing) {
+      if (is_ring()) [[likely]]
+        return ring_->pop(item, waits, deadline);
+    }
     std::size_t done = 0;
-    return parts().pop(
+    return records().pop(
         1, [&](std::span<const std::byte> bytes) { return decode(bytes, item); }, done, waits,
         deadline);
   }
@@ -346,17 +408,25 @@ class Queue {
   QueueBatch pop_some(std::vector<T>& items, std::size_t most, Waits waits, Deadline deadline) {
     if (most == 0) return {Status::ok, 0};
     QueueBatch batch = {Status::ok, 0};
+    if constexpr (kMayBeRing) {
+      if (is_ring()) {
+        batch.status = ring_->pop_each(items, most, batch.count, waits, deadline);
+        return batch;
+      }
+    }
     const auto read = [&](std::span<const std::byte> bytes) {
       T item{};
       const Status status = decode(bytes, item);
       if (status == Status::ok) items.push_back(std::move(item));
       return status;
     };
-    batch.status = parts().pop(most, read, batch.count, waits, deadline);
+    batch.status = records().pop(most, read, batch.count, waits, deadline);
     return batch;
   }
 
-  std::unique_ptr<Parts> parts_;
+  // One of them, unless it is detached.
+  std::unique_ptr<Parts> records_;
+  std::unique_ptr<Ring> ring_;
 };
 
 }  // namespace sluice

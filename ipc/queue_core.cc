@@ -44,8 +44,10 @@ QueueRules QueueRules::of(const Capacity& capacity, const QueueOptions& options)
           options.ends_with_producers, options.segment};
 }
 
-Segment::Format QueueRules::format(std::function<void(std::span<std::byte>)> format_items) const {
-  return [rules = *this, format_items = std::move(format_items)](std::span<std::byte> object) {
+Segment::Format QueueRules::format(QueueEngine engine,
+                                   std::function<void(std::span<std::byte>)> format_items) const {
+  return [rules = *this, engine,
+          format_items = std::move(format_items)](std::span<std::byte> object) {
     auto* const header = attach_object<QueueHeader>(object);
     // Relaxed: the segment is published afterwards, which carries the order.
     RealEnv::store(header->overflow, static_cast<std::uint32_t>(rules.overflow),
@@ -53,6 +55,8 @@ Segment::Format QueueRules::format(std::function<void(std::span<std::byte>)> for
     // Relaxed: as above.
     RealEnv::store(header->ends_with_producers, std::uint32_t{rules.ends_with_producers},
                    std::memory_order_relaxed);
+    // Relaxed: as above.
+    RealEnv::store(header->engine, static_cast<std::uint32_t>(engine), std::memory_order_relaxed);
     format_items(object.subspan(kQueueHeaderBytes));
   };
 }
@@ -62,7 +66,24 @@ void refuse_capacity(const std::string& expected, std::size_t found) {
       EINVAL, {.tried = "make a queue", .expected = expected, .found = std::to_string(found)});
 }
 
-QueueCore::QueueCore(Segment segment) : segment_(std::move(segment)), header_(header_of(segment_)) {
+QueueEngine engine_of(const Segment& segment) {
+  // Relaxed: as in QueueCore's constructor.
+  const std::uint32_t engine = RealEnv::load(header_of(segment)->engine, std::memory_order_relaxed);
+  if (engine <= static_cast<std::uint32_t>(QueueEngine::ring)) {
+    return static_cast<QueueEngine>(engine);
+  }
+  throw Error(
+      Status::corrupt,
+      {.tried = "attach to a queue", .expected = "an engine", .found = std::to_string(engine)});
+}
+
+QueueCore::QueueCore(Segment segment, QueueEngine engine)
+    : segment_(std::move(segment)), header_(header_of(segment_)) {
+  if (const QueueEngine found = engine_of(segment_); found != engine) {
+    throw Error(Status::corrupt, {.tried = "attach to a queue",
+                                  .expected = "engine " + std::to_string(static_cast<int>(engine)),
+                                  .found = std::to_string(static_cast<int>(found))});
+  }
   // Relaxed, here and below: written before the segment was published, and copied here once.
   const std::uint32_t overflow = RealEnv::load(header_->overflow, std::memory_order_relaxed);
   if (overflow > static_cast<std::uint32_t>(Overflow::drop_newest)) {
@@ -90,7 +111,7 @@ GrowingMemory QueueCore::growth_from(std::size_t offset) const {
           "a growing queue" + (name.empty() ? "" : " \"" + name + '"')};
 }
 
-Deadline QueueCore::soon() noexcept {
+Deadline WorkDeadline::soon() noexcept {
   // Each try_ form asks, so the clock is one that is not read but remembered, and behind by up to a
   // tick, which is 10 ms at most.
   constexpr std::chrono::milliseconds kLeast{10};
@@ -132,7 +153,7 @@ Status QueueCore::await_item(Deadline deadline) {
       deadline, [&] { return has_ended_or_items(); },
       [&] {
         const Status status = look_after();
-        return status == Status::ok ? look_for_producers() : status;
+        return status == Status::ok ? look_for_end() : status;
       });
 }
 
@@ -155,7 +176,7 @@ Status QueueCore::look_for_loop(void* core, WaitHandle::Look how) {
   if (self.has_ended_or_items()) return Status::ok;
   if (how == WaitHandle::Look::quick) return Status::empty;
   if (self.look_after() != Status::ok || self.has_ended_or_items()) return Status::ok;
-  return self.look_for_producers() == Status::ok ? Status::empty : Status::ok;
+  return self.look_for_end() == Status::ok ? Status::empty : Status::ok;
 }
 
 WaitHandle QueueCore::wait_handle() {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // QueueCore: what all queues between processes do alike, whatever keeps their items
-// (ipc/queue_parts.h, ipc/item_parts.h): what they begin with in memory, who pushes, what happens
-// where there is no room, how their calls wait, and how they end. Internal.
+// (ipc/queue_parts.h, ipc/ring_parts.h, ipc/item_parts.h): what they begin with in memory, who
+// pushes, what happens where there is no room, how their calls wait, and how they end. Internal.
 //
 // In memory, of the object:
 //
-//      0 overflow u32, 4 ends with producers u32      set when made
+//      0 overflow u32, 4 ends with producers u32, 8 engine u32      set when made
 //    128 seats (ipc/producer_seats.h)
 //   1152 what keeps the items
 //
@@ -24,6 +24,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "sluice/ipc/growing_memory.h"
 #include "sluice/ipc/producer_seats.h"
@@ -40,8 +41,14 @@
 
 namespace sluice::internal {
 
+/// What keeps the items.
+enum class QueueEngine : std::uint8_t {
+  locked,  ///< records or items, under robust locks
+  ring,    ///< an MpmcRing (ipc/ring_parts.h)
+};
+
 struct QueueHeader {
-  Word<std::uint32_t> overflow, ends_with_producers;
+  Word<std::uint32_t> overflow, ends_with_producers, engine;
   alignas(kNoSharing) ProducerSeats seats;
 };
 inline constexpr std::size_t kQueueHeaderBytes = 1152;
@@ -56,14 +63,36 @@ struct QueueRules {
   static QueueRules of(const Capacity& capacity, const QueueOptions& options);
   /// `format_items` gets what follows the header.
   [[nodiscard]] Segment::Format format(
-      std::function<void(std::span<std::byte>)> format_items) const;
+      QueueEngine engine, std::function<void(std::span<std::byte>)> format_items) const;
 };
+
+/// Which engine the queue in that segment has. Throws Error if it is none.
+QueueEngine engine_of(const Segment& segment);
 
 /// Throws Error with EINVAL.
 [[noreturn]] void refuse_capacity(const std::string& expected, std::size_t found);
 
 /// Whether a call may wait for room or for an item, or only for a lock that another just holds.
 enum class Waits : std::uint8_t { yes, no };
+
+/// Until when a call waits for others who are at work, which takes as long as to copy an item: one
+/// that must not wait for items or room, 10 to 20 ms.
+class WorkDeadline {
+ public:
+  WorkDeadline(Waits waits, Deadline deadline) noexcept
+      : may_wait_(waits == Waits::yes && !deadline.is_now()), deadline_(deadline) {}
+
+  /// Whether the call waits for items or room as well.
+  [[nodiscard]] bool may_wait() const noexcept { return may_wait_; }
+  // NOLINTNEXTLINE(google-explicit-constructor): that is what it is, once somebody asks.
+  operator Deadline() const noexcept { return may_wait_ ? deadline_ : soon(); }
+
+ private:
+  static Deadline soon() noexcept;
+
+  bool may_wait_;
+  Deadline deadline_;
+};
 
 class QueueCore {
  public:
@@ -85,7 +114,7 @@ class QueueCore {
   [[nodiscard]] int descriptor();
 
  protected:
-  explicit QueueCore(Segment segment);
+  QueueCore(Segment segment, QueueEngine engine);
   ~QueueCore() = default;
 
   /// At the end, while the items' memory is still known: gives the seat up.
@@ -108,6 +137,11 @@ class QueueCore {
   /// Until there may be room for an item of `size` bytes, or the queue has ended.
   virtual Status await_room(std::size_t size, Deadline deadline) = 0;
   virtual void count_dropped(std::size_t n) noexcept = 0;
+  /// Nothing is on its way out or in: where the producers have left, that is the end.
+  [[nodiscard]] virtual bool is_settled() { return true; }
+
+  [[nodiscard]] Overflow overflow() const noexcept { return overflow_; }
+  [[nodiscard]] bool ends_with_producers() const noexcept { return ends_with_producers_; }
 
   /// Pushes `n` items, waiting for room; `done` counts on. `push_more(done, more, lock)` pushes
   /// those from `done` on as far as there is room, and says how many; `drop_one(size, dropped,
@@ -118,9 +152,10 @@ class QueueCore {
     if (ends_with_producers_) [[unlikely]] {
       if (const Status s = sit_down(); s != Status::ok) return s;
     }
+    bool waited = false;
     for (done = 0;;) {
       std::size_t more = 0;
-      const Status status = push_more(done, more, for_lock(waits, deadline));
+      const Status status = push_more(done, more, WorkDeadline(waits, deadline));
       done += more;
       if (done == n) return Status::ok;
       if (status == Status::ok) continue;  // the rest finds no room, or is too large
@@ -128,8 +163,10 @@ class QueueCore {
       Status room = Status::ok;
       if (overflow_ == Overflow::drop_oldest) {
         std::size_t dropped = 0;
-        room = explained(drop_one(size_of(done), dropped, for_lock(waits, deadline)), waits);
+        room = explained(drop_one(size_of(done), dropped, WorkDeadline(waits, deadline)), waits);
         count_dropped(dropped);
+      } else if (std::exchange(waited, true) && deadline.passed()) {
+        return Status::timeout;
       } else {
         room = without_room(size_of(done), n - done, waits, deadline);
       }
@@ -140,19 +177,25 @@ class QueueCore {
   /// `once(deadline)` tries to take something: repeats that until it finds something.
   template <class Once>
   Status take(Once once, Waits waits, Deadline deadline) {
-    for (;;) {
-      Status status = once(for_lock(waits, deadline));
+    for (bool waited = false;;) {
+      Status status = once(WorkDeadline(waits, deadline));
       if (status == Status::ok) return status;
       if (status == Status::closed) return ended(status);
       if (status != Status::empty) return explained(status, waits);
+      // Others may be quicker each time, or what looks like an item be none.
+      const bool is_late = std::exchange(waited, true) && deadline.passed();
       const bool only_once = waits == Waits::no || deadline.is_now();
-      status = only_once ? look_for_producers() : await_item(deadline);
+      if (is_late) {
+        status = Status::timeout;
+      } else {
+        status = only_once ? look_for_end() : await_item(deadline);
+      }
       if (status == Status::ok) {
         if (!only_once) continue;
         status = waits == Waits::yes ? Status::timeout : Status::empty;
       } else if (status != Status::timeout) {
         // The last producer's last item came before its end.
-        const Status last = once(for_lock(waits, deadline));
+        const Status last = once(WorkDeadline(waits, deadline));
         if (last == Status::empty) return ended(status);
         return last == Status::closed ? ended(last) : explained(last, waits);
       }
@@ -162,20 +205,12 @@ class QueueCore {
   }
 
  private:
-  /// Until when a call waits for a lock, which is held for as long as it takes to copy an item: one
-  /// that must not wait for items or room, 10 to 20 ms.
-  static Deadline for_lock(Waits waits, Deadline deadline) noexcept {
-    return waits == Waits::yes && !deadline.is_now() ? deadline : soon();
-  }
-
   /// What a status of what keeps the items is called by the queue.
   static Status explained(Status status, Waits waits) {
     if (status == Status::busy) return Status::full;  // no memory to grow into
     if (status == Status::timeout && waits == Waits::no) return Status::busy;
     return status;
   }
-  static Deadline soon() noexcept;
-
   Status ended(Status how) noexcept {
     // Relaxed: it says how, not that.
     end_.store(how, std::memory_order_relaxed);
@@ -186,6 +221,11 @@ class QueueCore {
   Status without_room(std::size_t size, std::size_t left, Waits waits, Deadline deadline);
   Status await_item(Deadline deadline);
   Status look_for_producers() noexcept;
+  /// As look_for_producers(), but ok while something may still come.
+  Status look_for_end() {
+    const Status status = look_for_producers();
+    return status == Status::ok || is_settled() ? status : Status::ok;
+  }
   void rearm_descriptor();
 
   static Status look_for_loop(void* core, WaitHandle::Look how);

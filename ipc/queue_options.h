@@ -9,8 +9,9 @@
 //   Queue<std::string> d(Capacity::unlimited(64 << 20));              // grows, up to 64 MiB
 //   Queue<Tick> e(4096, {.overflow = Overflow::drop_oldest});
 //
-// Units: items; bytes. An item takes its encoded size, padded to 8 bytes, and 8 more.
-// Errors, threads, processes, death: plain values. Cost: none.
+// Units: items; bytes. An item takes its encoded size, padded to 8 bytes, and 8 more; in a queue
+// that is a ring (ipc/queue.h), from 128 bytes on, whole cache lines. Errors, threads, processes,
+// death: plain values. Cost: none.
 
 #ifndef SLUICE_IPC_QUEUE_OPTIONS_H_
 #define SLUICE_IPC_QUEUE_OPTIONS_H_

@@ -3,7 +3,7 @@
 #include "sluice/ipc/queue_parts.h"
 
 #include <algorithm>
-#include <ostream>
+#include <string>
 #include <utility>
 
 #include "sluice/sync/lock_env.h"
@@ -53,12 +53,13 @@ std::size_t QueuePlan::object_bytes() const {
 }
 
 Segment::Format QueuePlan::format() const {
-  return rules.format(
-      [plan = records](std::span<std::byte> memory) { format_records<RealLockEnv>(memory, plan); });
+  return rules.format(QueueEngine::locked, [plan = records](std::span<std::byte> memory) {
+    format_records<RealLockEnv>(memory, plan);
+  });
 }
 
 QueueParts::QueueParts(Segment segment, bool alike)
-    : QueueCore(std::move(segment)),
+    : QueueFace(std::move(segment), QueueEngine::locked),
       growth_(growth()),
       records_(items_memory(), growth_ ? &*growth_ : nullptr, alike) {}
 
@@ -71,31 +72,6 @@ Status QueueParts::await_room(std::size_t size, Deadline deadline) {
   return records_.popped().await(
       deadline, [&] { return records_.has_room_for(size) || records_.state() != QueueState::open; },
       [] { return Status::ok; });
-}
-
-std::string explain_refusal(const QueueParts& parts, std::uint64_t size) {
-  const auto& records = parts.records();
-  std::string text =
-      "an item of " + std::to_string(size) + " bytes takes " + std::to_string(record_bytes(size)) +
-      "; the queue has " + std::to_string(records.bytes()) + " of " +
-      std::to_string(records.max_bytes()) + " bytes in use, by " + std::to_string(records.size()) +
-      " of " + std::to_string(records.max_items()) + " items";
-  if (!GrowingMemory::trouble().empty()) text += "; " + GrowingMemory::trouble();
-  return text;
-}
-
-std::ostream& describe(std::ostream& out, const QueueParts& parts) {
-  const auto& records = parts.records();
-  out << "Queue";
-  if (!parts.segment().name().empty()) out << " \"" << parts.segment().name() << '"';
-  out << ": " << records.size();
-  if (records.max_items() != RecordQueue::kMostItems) out << " of " << records.max_items();
-  out << " items, " << records.bytes() << " of " << records.max_bytes() << " bytes, "
-      << (records.state() == QueueState::open ? "open" : "closed");
-  if (records.dropped() != 0) out << ", " << records.dropped() << " dropped";
-  if (records.pushed().maybe_waiting()) out << ", consumers wait";
-  if (records.popped().maybe_waiting()) out << ", producers wait";
-  return out;
 }
 
 }  // namespace sluice::internal

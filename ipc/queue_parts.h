@@ -10,14 +10,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <iosfwd>
 #include <optional>
 #include <span>
-#include <string>
 #include <string_view>
 
 #include "sluice/ipc/growing_memory.h"
 #include "sluice/ipc/queue_core.h"
+#include "sluice/ipc/queue_face.h"
 #include "sluice/ipc/queue_options.h"
 #include "sluice/ipc/record_layout.h"
 #include "sluice/ipc/record_queue.h"
@@ -29,7 +28,7 @@
 namespace sluice::internal {
 
 inline constexpr std::string_view kQueueKindName = "queue";
-inline constexpr std::uint32_t kQueueVersion = 1;
+inline constexpr std::uint32_t kQueueVersion = 2;
 
 /// What a new queue looks like.
 struct QueuePlan {
@@ -43,7 +42,7 @@ struct QueuePlan {
   [[nodiscard]] Segment::Format format() const;
 };
 
-class QueueParts final : public QueueCore {
+class QueueParts final : public QueueFace {
  public:
   /// `alike`: all its items take the same number of bytes.
   explicit QueueParts(Segment segment, bool alike = false);
@@ -73,8 +72,25 @@ class QueueParts final : public QueueCore {
     return take([&](Deadline lock) { return records_.pop(n, read, done, lock); }, waits, deadline);
   }
 
-  [[nodiscard]] const RecordQueue& records() const noexcept { return records_; }
-  [[nodiscard]] RecordQueue& records() noexcept { return records_; }
+  Status close(bool drop) override { return records_.close(drop); }
+  [[nodiscard]] QueueState state() const noexcept override { return records_.state(); }
+  [[nodiscard]] std::size_t size() const noexcept override { return records_.size(); }
+  [[nodiscard]] std::size_t bytes() const noexcept override { return records_.bytes(); }
+  [[nodiscard]] std::size_t max_items() const noexcept override { return records_.max_items(); }
+  [[nodiscard]] std::size_t max_bytes() const noexcept override { return records_.max_bytes(); }
+  [[nodiscard]] bool has_room_for(std::size_t size) const noexcept override {
+    return records_.has_room_for(size);
+  }
+  [[nodiscard]] std::size_t taken_by(std::size_t size) const noexcept override {
+    return record_bytes(size);
+  }
+  [[nodiscard]] std::uint64_t dropped() const noexcept override { return records_.dropped(); }
+  [[nodiscard]] bool consumers_wait() const noexcept override {
+    return records_.pushed().maybe_waiting();
+  }
+  [[nodiscard]] bool producers_wait() const noexcept override {
+    return records_.popped().maybe_waiting();
+  }
 
  private:
   static Status ignore(std::span<const std::byte> /*bytes*/) { return Status::ok; }
@@ -91,12 +107,6 @@ class QueueParts final : public QueueCore {
   std::optional<GrowingMemory> growth_;
   RecordQueue records_;
 };
-
-/// For people: why an item of `size` bytes finds no room.
-std::string explain_refusal(const QueueParts& parts, std::uint64_t size);
-
-/// One line.
-std::ostream& describe(std::ostream& out, const QueueParts& parts);
 
 }  // namespace sluice::internal
 

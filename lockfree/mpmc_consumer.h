@@ -29,12 +29,14 @@ template <class T, class Env>
 class MpmcConsumer : public MpmcSide<T, Env> {
   using Cursor = MpmcCursor;
   using Side = MpmcSide<T, Env>;
-  using typename Side::Cell, typename Side::State;
+  using typename Side::Cell, typename Side::State, typename Side::View;
 
  public:
   /// Throws Error if `memory` holds no ring of T, or one of another registry.
-  explicit MpmcConsumer(std::span<std::byte> memory)
-      : Side(memory),
+  explicit MpmcConsumer(std::span<std::byte> memory) : MpmcConsumer(View(memory)) {}
+  /// Of a ring whose bytes were checked before.
+  explicit MpmcConsumer(const View& view)
+      : Side(view),
         next_(view_.furthest(Cursor(0, view_.capacity()), view_.control().head)),
         oldest_(next_),
         leased_(next_) {}
@@ -164,7 +166,9 @@ class MpmcConsumer : public MpmcSide<T, Env> {
           return this->refuse(Status::corrupt);
         case Look::nothing:
           // What was left out may have been offered again meanwhile.
-          if (looked_back_ || !left_out_) return this->refuse_for_now(Status::empty, next_);
+          if (looked_back_ || !left_out_) {
+            return this->refuse_for_now(Status::empty, next_, left_out_ || !is_free_);
+          }
           looked_back_ = true;
           go_back();
       }
@@ -195,6 +199,7 @@ class MpmcConsumer : public MpmcSide<T, Env> {
     }
     if (ahead < 0) return Look::corrupt;
     if (asks && CellWord::is_claimed(word) && this->repair(next_, word, lap)) return Look::again;
+    is_free_ = state == State::empty;
     if (state != State::reading) return Look::nothing;
     leave_out(std::min(CellWord::run_of(word), view_.rest_of_lap(next_)));
     return Look::again;
@@ -239,6 +244,7 @@ class MpmcConsumer : public MpmcSide<T, Env> {
   std::uint32_t since_look_back_ = 0;
   bool left_out_ = false;     ///< whether others have items before next_
   bool looked_back_ = false;  ///< in this call
+  bool is_free_ = false;      ///< nobody has claimed the last place that was looked at
 };
 
 }  // namespace sluice::internal

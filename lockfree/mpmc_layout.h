@@ -92,19 +92,17 @@ class MpmcView {
   }
 
   static void format(std::span<std::byte> memory, std::size_t capacity) {
-    const std::size_t needed = bytes_for(capacity);
-    MpmcControl* const control = attach_object<MpmcControl>(memory);
-    if (control == nullptr || memory.size() < needed) {
-      throw Error::from_errno(EINVAL,
-                              {.tried = "make a ring of " + std::to_string(capacity) + " items",
-                               .expected = std::to_string(needed) + " bytes, aligned to 128",
-                               .found = std::to_string(memory.size()) + " bytes"});
-    }
+    check(memory, capacity);
     // All zero: each cell is empty in lap 0.
-    std::memset(memory.data(), 0, needed);
+    std::memset(memory.data(), 0, bytes_for(capacity));
+    format_zeroes(memory, capacity);
+  }
+  /// The same, of bytes that are zero: the cells are not touched.
+  static void format_zeroes(std::span<std::byte> memory, std::size_t capacity) {
+    MpmcControl& control = check(memory, capacity);
     // Relaxed, both: publishing the memory is the caller's step and carries the order.
-    Env::store(control->capacity, std::uint64_t{capacity}, std::memory_order_relaxed);
-    Env::store(control->cell_size, std::uint64_t{sizeof(Cell)}, std::memory_order_relaxed);
+    Env::store(control.capacity, std::uint64_t{capacity}, std::memory_order_relaxed);
+    Env::store(control.cell_size, std::uint64_t{sizeof(Cell)}, std::memory_order_relaxed);
   }
 
   explicit MpmcView(std::span<std::byte> memory) : control_(attach_object<MpmcControl>(memory)) {
@@ -157,24 +155,75 @@ class MpmcView {
     return further ? MpmcCursor(there, capacity_) : at;
   }
 
+  /// Whether there is an item that nobody has, before which no push is under way.
+  [[nodiscard]] bool has_item() const {
+    const MpmcCursor at = walk(head(), looks(), [](std::uint64_t word, std::int32_t ahead) {
+      if (ahead > 0) return 1U;
+      const bool is_taken = ahead == 0 && CellWord::state_of(word) == State::reading;
+      return is_taken ? CellWord::run_of(word) : 0U;
+    });
+    return is_at(at, State::full);
+  }
+
+  /// Whether a push would find room.
+  [[nodiscard]] bool has_room() const { return is_at(walk_to_tail(head()), State::empty); }
+
+  /// Whether all that was ever pushed or claimed is consumed; if so, and if a word that producers
+  /// ask (MpmcProducer::try_push_if) was found closed before, for good. Places are claimed in their
+  /// order: where one is free, nobody has claimed a later one. And who claims this one later than
+  /// we have looked at it, finds the queue closed: his claim comes after our look, which comes
+  /// after the word was closed, in the one order of all that is sequentially consistent.
+  [[nodiscard]] bool is_drained() const {
+    MpmcCursor at = furthest(MpmcCursor(0, capacity_), control_->head);
+    for (std::uint64_t i = 0; i < looks(); ++i) {
+      // Seq_cst: as said above; pairs with the claims in MpmcProducer.
+      const std::uint64_t word = Env::load(cell(at).word, std::memory_order_seq_cst);
+      const std::int32_t ahead = CellWord::laps_ahead(word, at.lap());
+      if (ahead <= 0) return ahead == 0 && CellWord::state_of(word) == State::empty;
+      at.advance(capacity_);
+    }
+    return false;
+  }
+
+  /// As size(), without the places in between that are consumed, or were never filled: a load for
+  /// each place.
+  [[nodiscard]] std::size_t count() const {
+    const MpmcCursor from = head();
+    const MpmcCursor to = walk_to_tail(from);
+    std::size_t items = 0;
+    const std::uint64_t most = std::min<std::uint64_t>(to.position() - from.position(), capacity_);
+    for (MpmcCursor at = from; at.position() - from.position() < most; at.advance(capacity_)) {
+      // Relaxed: a snapshot; walk_to_tail() has seen this word, or one before it.
+      const std::uint64_t word = Env::load(cell(at).word, std::memory_order_relaxed);
+      items += CellWord::laps_ahead(word, at.lap()) <= 0 ? 1 : 0;
+    }
+    return items;
+  }
+
   /// A snapshot: from the oldest item that is not consumed to the newest that is claimed.
   [[nodiscard]] std::size_t size() const {
-    const MpmcCursor oldest = furthest(MpmcCursor(0, capacity_), control_->head);
-    const MpmcCursor head = walk(oldest, looks(), [](std::uint64_t /*word*/, std::int32_t ahead) {
-      return ahead > 0 ? 1U : 0U;
-    });
-    const MpmcCursor tail =
-        walk(furthest(head, control_->tail), capacity_, [](std::uint64_t word, std::int32_t ahead) {
-          if (ahead == 0 && CellWord::state_of(word) == State::writing) {
-            return CellWord::run_of(word);
-          }
-          return ahead > 0 || (ahead == 0 && CellWord::state_of(word) != State::empty) ? 1U : 0U;
-        });
+    const MpmcCursor oldest = head();
     return static_cast<std::size_t>(
-        std::min<std::uint64_t>(tail.position() - head.position(), capacity_));
+        std::min<std::uint64_t>(walk_to_tail(oldest).position() - oldest.position(), capacity_));
+  }
+
+  /// The oldest place that is not consumed.
+  [[nodiscard]] MpmcCursor head() const {
+    return walk(furthest(MpmcCursor(0, capacity_), control_->head), looks(),
+                [](std::uint64_t /*word*/, std::int32_t ahead) { return ahead > 0 ? 1U : 0U; });
   }
 
  private:
+  static MpmcControl& check(std::span<std::byte> memory, std::size_t capacity) {
+    const std::size_t needed = bytes_for(capacity);
+    MpmcControl* const control = attach_object<MpmcControl>(memory);
+    if (control != nullptr && memory.size() >= needed) return *control;
+    throw Error::from_errno(EINVAL,
+                            {.tried = "make a ring of " + std::to_string(capacity) + " items",
+                             .expected = std::to_string(needed) + " bytes, aligned to 128",
+                             .found = std::to_string(memory.size()) + " bytes"});
+  }
+
   /// Past the cells that `passes` says, and past no more than `most` times.
   template <class Passes>
   MpmcCursor walk(MpmcCursor at, std::uint64_t most, Passes passes) const {
@@ -186,6 +235,25 @@ class MpmcView {
       at.advance(capacity_, std::min(cells, rest_of_lap(at)));
     }
     return at;
+  }
+
+  /// From `head` past what is claimed or was.
+  [[nodiscard]] MpmcCursor walk_to_tail(const MpmcCursor& head) const {
+    return walk(furthest(head, control_->tail), capacity_,
+                [](std::uint64_t word, std::int32_t ahead) {
+                  if (ahead == 0 && CellWord::state_of(word) == State::writing) {
+                    return CellWord::run_of(word);
+                  }
+                  const bool is_claimed =
+                      ahead > 0 || (ahead == 0 && CellWord::state_of(word) != State::empty);
+                  return is_claimed ? 1U : 0U;
+                });
+  }
+
+  [[nodiscard]] bool is_at(const MpmcCursor& at, State state) const {
+    // Relaxed: a snapshot, for who then tries.
+    const std::uint64_t word = Env::load(cell(at).word, std::memory_order_relaxed);
+    return CellWord::laps_ahead(word, at.lap()) == 0 && CellWord::state_of(word) == state;
   }
 
   /// Two lines, or the next cell.

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 
 #include "sluice/lockfree/cell_word.h"
 #include "sluice/lockfree/mpmc_layout.h"
@@ -30,19 +31,21 @@ template <class T, class Env>
 class MpmcProducer : public MpmcSide<T, Env> {
   using Cursor = MpmcCursor;
   using Side = MpmcSide<T, Env>;
-  using typename Side::Cell, typename Side::State;
+  using typename Side::Cell, typename Side::State, typename Side::View;
 
  public:
   /// Throws Error if `memory` holds no ring of T, or one of another registry.
-  explicit MpmcProducer(std::span<std::byte> memory)
-      : Side(memory), tail_(view_.furthest(Cursor(0, view_.capacity()), view_.control().tail)) {}
+  explicit MpmcProducer(std::span<std::byte> memory) : MpmcProducer(View(memory)) {}
+  /// Of a ring whose bytes were checked before.
+  explicit MpmcProducer(const View& view)
+      : Side(view), tail_(view_.furthest(Cursor(0, view_.capacity()), view_.control().tail)) {}
   ~MpmcProducer() { abort(); }
 
   /// A slot to fill in place, or nullptr: status() tells why. Others wait behind it until commit()
   /// or abort(). The slot's old contents are of no meaning. Called again, it returns the same.
   [[nodiscard]] T* try_claim() {
     if (claimed_ == nullptr) {
-      claimed_ = claim();
+      claimed_ = claim(std::memory_order_acquire);  // acquire: as in try_push_if()
       if (claimed_ == nullptr) [[unlikely]]
         return nullptr;
     }
@@ -64,7 +67,13 @@ class MpmcProducer : public MpmcSide<T, Env> {
   }
 
   /// ok, full, corrupt or foreign_registry.
-  Status try_push(const T& value) {
+  Status try_push(const T& value) { return try_push_if(Always(), value); }
+
+  /// As try_push(), but closed, and nothing pushed, if `open()` says so once the place in the ring
+  /// is claimed. Who sets by a sequentially consistent store what `open()` loads likewise, and then
+  /// finds is_drained(), knows that no push can follow.
+  template <class Open>
+  Status try_push_if(Open open, const T& value) {
     const Tag me = this->sign();
     Cell& cell = view_.cell(tail_);
     const std::uint32_t lap = tail_.lap();
@@ -74,8 +83,12 @@ class MpmcProducer : public MpmcSide<T, Env> {
     const bool is_simple = word == CellWord::make(lap, State::empty) && claimed_ == nullptr &&
                            me != participant::kNobody;
     // Acquire: as above.
-    if (!is_simple || !Env::cas(cell.word, word, mine, std::memory_order_acquire)) [[unlikely]]
-      return push_slowly(value);
+    if (!is_simple || !Env::cas(cell.word, word, mine, kClaim<Open>)) [[unlikely]]
+      return push_slowly(open, value);
+    if (!open()) [[unlikely]] {
+      hold(cell, lap, mine);
+      return give_up();
+    }
     fill(cell, value);
     commit(cell, lap);
     tail_.advance(view_.capacity());
@@ -85,11 +98,15 @@ class MpmcProducer : public MpmcSide<T, Env> {
 
   /// Pushes as many of `values` as there is room for, in order; returns how many. They go in runs
   /// of up to 64: each whole or, if its producer dies, not at all. Others may come between.
-  std::size_t try_push_n(std::span<const T> values) {
+  std::size_t try_push_n(std::span<const T> values) { return try_push_n_if(Always(), values); }
+
+  /// As try_push_if() for each run.
+  template <class Open>
+  std::size_t try_push_n_if(Open open, std::span<const T> values) {
     std::size_t done = 0;
     while (done < values.size()) {
-      const std::size_t run = push_run(values.subspan(done));
-      if (run == 0 && try_push(values[done]) != Status::ok) break;
+      const std::size_t run = push_run(open, values.subspan(done));
+      if (run == 0 && try_push_if(open, values[done]) != Status::ok) break;
       done += run == 0 ? 1 : run;
     }
     return done;
@@ -97,6 +114,15 @@ class MpmcProducer : public MpmcSide<T, Env> {
 
  private:
   using Side::claim_, Side::claimed_, Side::status_, Side::view_;
+
+  struct Always {
+    constexpr bool operator()() const { return true; }
+  };
+  /// Acquire: see try_push_if(). Seq_cst: and the claim comes before what open() loads, as
+  /// MpmcView::is_drained() has it.
+  template <class Open>
+  static constexpr std::memory_order kClaim =
+      std::is_same_v<Open, Always> ? std::memory_order_acquire : std::memory_order_seq_cst;
 
   void fill(Cell& cell, const T& value) {
     this->copy(cell.value, value);
@@ -119,27 +145,45 @@ class MpmcProducer : public MpmcSide<T, Env> {
     }
   }
 
-  Status push_slowly(const T& value) {
-    if (try_claim() == nullptr) return status_;
+  /// Notes a claim at tail_ as try_claim() would.
+  void hold(Cell& cell, std::uint32_t lap, std::uint64_t mine) {
+    claimed_ = &cell;
+    claim_ = mine;
+    lap_ = lap;
+    tail_.advance(view_.capacity());
+  }
+  Status give_up() {
+    abort();
+    return status_ = Status::closed;
+  }
+
+  template <class Open>
+  Status push_slowly(Open open, const T& value) {
+    if (claimed_ == nullptr) claimed_ = claim(kClaim<Open>);
+    if (claimed_ == nullptr) return status_;
+    if (!open()) return give_up();
     fill(*claimed_, value);
     commit();
     return Status::ok;
   }
 
   /// 0 if it is not that simple.
-  std::size_t push_run(std::span<const T> values) {
+  template <class Open>
+  std::size_t push_run(Open open, std::span<const T> values) {
     const std::uint32_t lap = tail_.lap();
     std::uint64_t word = CellWord::make(lap, State::empty);
     const Tag me = this->sign();
     const std::uint32_t run = this->run_of(tail_, word, values.size());
     if (run == 0 || claimed_ != nullptr || me == participant::kNobody) return 0;
     Cell& first = view_.cell(tail_);
-    // Acquire: as in try_push(). The others of the run are ours as well: who is to claim one comes
-    // by the first, which nobody has claimed in this lap until now.
+    // Acquire: as in try_push_if(). The others of the run are ours as well: who is to claim one
+    // comes by the first, which nobody has claimed in this lap until now.
     if (!Env::cas(first.word, word, CellWord::claimed(lap, State::writing, me, run),
-                  std::memory_order_acquire)) {
+                  kClaim<Open>)) {
       return 0;
     }
+    if (!open()) [[unlikely]]
+      return leave_holes(lap, run);
     for (std::uint32_t i = 1; i < run; ++i) {
       Cell& cell = view_.cell(tail_, i);
       fill(cell, values[i]);
@@ -152,7 +196,20 @@ class MpmcProducer : public MpmcSide<T, Env> {
     return run;
   }
 
-  Cell* claim() {
+  /// Gives up the run at tail_, the first cell last, as it was claimed.
+  std::size_t leave_holes(std::uint32_t lap, std::uint32_t run) noexcept {
+    for (std::uint32_t i = run; i-- > 0;) {
+      // Release: nothing was written; as in leave_claim().
+      Env::store(view_.cell(tail_, i).word, CellWord::make(lap + 1, State::empty),
+                 std::memory_order_release);
+    }
+    tail_.advance(view_.capacity(), run);
+    went_on();
+    status_ = Status::closed;
+    return 0;
+  }
+
+  Cell* claim(std::memory_order order) {
     const Tag me = this->sign();
     if (me == participant::kNobody) [[unlikely]]
       return this->refuse(Status::foreign_registry);
@@ -167,8 +224,8 @@ class MpmcProducer : public MpmcSide<T, Env> {
       const State state = CellWord::state_of(word);
       if (ahead == 0 && state == State::empty) {
         claim_ = CellWord::claimed(lap, State::writing, me);
-        // Acquire: as in try_push().
-        if (!Env::cas(cell.word, word, claim_, std::memory_order_acquire)) continue;
+        // Acquire, at least: as in try_push_if().
+        if (!Env::cas(cell.word, word, claim_, order)) continue;
         lap_ = lap;
         tail_.advance(view_.capacity());
         return &cell;
@@ -181,7 +238,7 @@ class MpmcProducer : public MpmcSide<T, Env> {
       }
       if (ahead != -1 || state == State::empty) return this->refuse(Status::corrupt);
       if (!asks || !CellWord::is_claimed(word) || !this->repair(tail_, word, lap - 1)) {
-        return this->refuse_for_now(Status::full, tail_);
+        return this->refuse_for_now(Status::full, tail_, CellWord::is_claimed(word));
       }
     }
     return this->refuse(Status::corrupt);

@@ -55,6 +55,10 @@
 // abort() and at the end of a handle with a claim, both. A death notifies nobody, so sleep in
 // slices, and call suspect_claims() before each look.
 //
+// To end it (a word beside the ring; all of it sequentially consistent): who ends it stores that;
+// producers push by try_push_if(), with a load of it; and a consumer that has loaded that, and then
+// finds MpmcView::is_drained(), is at the end. ipc/queue.h is made of that.
+//
 // Cost: push and pop each one compare-and-swap and one store on the item's own line, a batch one
 // compare-and-swap for each run and a store for each item; no system call. Source: Vyukov's bounded
 // queue, with the claim moved from the index into the cell.

@@ -46,17 +46,40 @@ class MpmcSide {
   [[nodiscard]] bool empty() const { return size() == 0; }
   [[nodiscard]] bool full() const { return size() == capacity(); }
 
+  /// Whether the last call that returned full or empty found others at work on what was next: then
+  /// there may be room, or items, behind them.
+  [[nodiscard]] bool others_are_at_work() const noexcept { return others_are_at_work_; }
+
   /// The next call that finds nothing to do at first asks the kernel about each claim that it
   /// meets. For somebody who is about to sleep, or has slept.
   void suspect_claims() noexcept { fruitless_ = kFruitlessBeforeAsking; }
+
+  /// Asks the kernel about each claim in the ring, and undoes those of the dead; how many. For who
+  /// waits for others to change something: a load for each place, a system call for each claim.
+  std::size_t mend() {
+    std::size_t undone = 0;
+    MpmcCursor at = view_.head();
+    for (std::uint32_t i = 0; i < view_.capacity(); ++i) {
+      // Acquire: as in MpmcConsumer::try_pop().
+      const std::uint64_t word = Env::load(view_.cell(at).word, std::memory_order_acquire);
+      const std::int32_t ahead = CellWord::laps_ahead(word, at.lap());
+      if (ahead < 0 || (ahead == 0 && CellWord::state_of(word) == State::empty)) break;
+      const bool is_claimed = ahead == 0 && CellWord::is_claimed(word);
+      const bool is_undone = is_claimed && repair(at, word, at.lap());
+      undone += is_undone ? 1 : 0;
+      const std::uint32_t run = is_claimed && !is_undone ? CellWord::run_of(word) : 1;
+      at.advance(view_.capacity(), std::min(run, view_.rest_of_lap(at)));
+    }
+    return undone;
+  }
 
  protected:
   using View = MpmcView<T, Env>;
   using Cell = typename View::Cell;
   using State = CellWord::State;
 
-  explicit MpmcSide(std::span<std::byte> memory)
-      : view_(memory), step_(std::clamp<std::uint64_t>(view_.capacity() / 4, 1, 64)) {
+  explicit MpmcSide(const View& view)
+      : view_(view), step_(std::clamp<std::uint64_t>(view_.capacity() / 4, 1, 64)) {
     incarnation_ = Env::self().incarnation;
     std::uint32_t found = 0;
     // Relaxed: no more than the number itself is in question.
@@ -92,7 +115,9 @@ class MpmcSide {
   }
 
   /// A call has found nothing to do from `at` on.
-  std::nullptr_t refuse_for_now(Status why, const MpmcCursor& at) noexcept {
+  std::nullptr_t refuse_for_now(Status why, const MpmcCursor& at,
+                                bool others_are_at_work) noexcept {
+    others_are_at_work_ = others_are_at_work;
     if (at.position() != fruitless_at_) {
       fruitless_at_ = at.position();
       fruitless_ = 0;
@@ -196,6 +221,7 @@ class MpmcSide {
   std::uint32_t fruitless_ = 0;        ///< so many in a row
   std::uint32_t incarnation_ = 0;      ///< of the registry under which the handle was made
   bool fetches_ahead_ = false;
+  bool others_are_at_work_ = false;  ///< where the last call found nothing to do
   Status status_ = Status::ok;
 
  private:

@@ -381,6 +381,30 @@ void use_queue(const std::string& name) {
   EXPECT_EQ(queue.pop(), "1");
 }
 
+/// The same kind: a ring, gone around once.
+void make_ring_queue(const std::string& name) {
+  auto queue = Queue<Tick>::create(name, 3, {.segment = {.lifetime = Lifetime::until_removed}});
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(queue.push({.price = i, .size = 1, .venue = 2}), Status::ok);
+  EXPECT_EQ(queue.pop()->price, 0);
+  EXPECT_EQ(queue.push({.price = -7, .size = 3, .venue = 9}), Status::ok);
+}
+
+void use_ring_queue(const std::string& name) {
+  auto queue = Queue<Tick>::open(name);
+  EXPECT_EQ(queue.capacity(), 3U);
+  EXPECT_EQ(queue.size(), 3U);
+  EXPECT_EQ(queue.try_push({}), Status::full);
+  EXPECT_EQ(queue.pop()->price, 1);
+  EXPECT_EQ(queue.pop()->price, 2);
+  const auto last = queue.pop();
+  EXPECT_EQ(std::tuple(last->price, last->size, last->venue), std::tuple(-7, 3, 9));
+  EXPECT_EQ(queue.push({}), Status::ok);
+  queue.close();
+  EXPECT_TRUE(queue.pop());
+  EXPECT_FALSE(queue.pop());
+}
+
 /// Of a queue's items (ipc/item_layout.h): the registry of its lock.
 constexpr std::size_t kItemsRegistry = kObjectOffset + 1152 + 256 + 8;
 
@@ -502,13 +526,20 @@ std::vector<Kind> kinds() {
        use_list,
        [](const std::string& name) { ShareableList::open(name); },
        {}},
-      {"queue_v1",
+      {"queue_v2",
        make_queue,
        use_queue,
        [](const std::string& name) { Queue<std::string>::open(name); },
        {},
        false,
        {{kObjectOffset + 0x588, 4}, {kObjectOffset + 0x688, 4}}},
+      {"queue_ring_v2",
+       make_ring_queue,
+       use_ring_queue,
+       [](const std::string& name) { Queue<Tick>::open(name); },
+       {},
+       false,
+       {{kObjectOffset + 1152 + 256 + 16, 4}}},
       {"pipe_v1",
        make_pipe,
        use_pipe,

@@ -349,8 +349,8 @@ TEST(Queue, AnotherVersionIsRefusedWithBothNumbers) {
     ADD_FAILURE() << "it was opened";
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), make_error_code(Status::mismatch));
-    EXPECT_THAT(e.text().expected, HasSubstr("version 1"));
-    EXPECT_THAT(e.text().found, HasSubstr("version 2"));
+    EXPECT_THAT(e.text().expected, HasSubstr("version 2"));
+    EXPECT_THAT(e.text().found, HasSubstr("version 3"));
   }
 }
 

@@ -10,16 +10,22 @@
 //   EXPECT_EQ(stage->push(7), Status::ok);
 //   stage.finish();
 //   EXPECT_EQ(stage.notes()[0], 7);
+//
+// With SLUICE_QUEUES_WITHOUT_RINGS in the environment, a capacity in items is one in bytes as well:
+// by that, a Queue is not made as a ring (ipc/queue.h), and the same tests are on the other kind.
 
 #ifndef SLUICE_TESTS_SUPPORT_QUEUE_WAYS_H_
 #define SLUICE_TESTS_SUPPORT_QUEUE_WAYS_H_
 
 #include <array>
 #include <atomic>
+#include <cstddef>
+#include <cstdlib>
 #include <functional>
 #include <string>
 #include <type_traits>
 
+#include "sluice/ipc/codec_traits.h"
 #include "sluice/ipc/queue_options.h"
 #include "sluice/tests/support/lock_ways.h"
 
@@ -38,6 +44,18 @@ template <class Q>
 struct OptionsOf<Q> {
   using Type = typename Q::Options;
 };
+
+/// The same for items of a fixed size.
+template <class T>
+Capacity also_in_bytes_if_told(const Capacity& capacity) {
+  constexpr std::size_t kBytes = internal::fixed_size<T>();
+  const bool is_counted =
+      capacity.items != Capacity::kNoLimit && capacity.bytes == Capacity::kNoLimit;
+  if (kBytes == 0 || !is_counted || std::getenv("SLUICE_QUEUES_WITHOUT_RINGS") == nullptr) {
+    return capacity;
+  }
+  return {capacity.items, capacity.items * (8 + (kBytes + 7) / 8 * 8)};
+}
 
 template <class Way, class Q>
 class QueueStage {
@@ -71,7 +89,8 @@ class QueueStage {
   void kill(int party) { stage_.kill(party); }
 
  private:
-  static Q make(Capacity capacity, const Options& options) {
+  static Q make(const Capacity& wanted, const Options& options) {
+    const Capacity capacity = also_in_bytes_if_told<typename Q::value_type>(wanted);
     if constexpr (std::is_same_v<Way, ByName>) {
       static int last = 0;
       return Q::create("queue-" + std::to_string(++last), capacity, options);
