@@ -364,5 +364,40 @@ TEST_F(LogTest, AFullQueueBlocks) {  // LG5
   EXPECT_EQ(stuck.taken, kProcesses * kLines);
 }
 
+/// Gets stuck in the process that made it, and writes lines in others.
+class StuckAtHome : public LogSink {
+ public:
+  StuckAtHome() { set_log_sink(this); }
+  void take(const LogRecord& record) override {
+    if (getpid() == home_) pause();
+    write_log_line(record);
+  }
+
+ private:
+  pid_t home_ = getpid();
+};
+
+TEST_F(LogTest, WithoutTheParentChildrenWriteForThemselves) {
+  log_to(write_.get());
+  const pid_t parent = fork();
+  if (parent == 0) {
+    alarm(20);
+    StuckAtHome stuck;
+    const LogQueue logs(16, WhenFull::block);
+    if (fork() == 0) {
+      alarm(20);
+      set_log_process_name("P0");
+      talk(0);
+      _exit(0);
+    }
+    pause();
+  }
+  std::this_thread::sleep_for(50ms);  // so that the child waits for room
+  kill(parent, SIGKILL);
+  const std::vector<std::string> seen = lines();  // to the end of the last of them
+  EXPECT_THAT(seen, testing::Contains("[INFO/P0] line 199 "));
+  waitpid(parent, nullptr, 0);
+}
+
 }  // namespace
 }  // namespace sluice::tests
