@@ -334,7 +334,10 @@ TEST_F(ThreadPoolTest, TheDestructorRunsAllAndItsCallbacks) {  // EX24, EX26, EX
         runs++;
         return i;
       }));
-      tasks.back().on_done([&] { ++called; });
+      tasks.back().on_done([&, i] {
+        if (i == 199) std::this_thread::sleep_for(30ms);
+        ++called;
+      });
     }
   }
   EXPECT_EQ(runs, 200);
