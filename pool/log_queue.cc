@@ -2,14 +2,11 @@
 
 #include "sluice/pool/log_queue.h"
 
-#include <signal.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <chrono>
 
 #include "sluice/ipc/queue_options.h"
 #include "sluice/pool/uncaught.h"
+#include "sluice/sync/participant.h"
 #include "sluice/sync/process_state.h"
 #include "sluice/sync/status.h"
 
@@ -18,15 +15,13 @@ namespace {
 
 constexpr std::chrono::milliseconds kAskAfterParent{100};
 
-bool is_gone(pid_t pid) { return kill(pid, 0) != 0 && errno == ESRCH; }
-
 }  // namespace
 
 LogQueue::LogQueue(std::size_t records, WhenFull when_full)
     : queue_({records, records * kBytesPerRecord},
              {.overflow = when_full == WhenFull::drop ? Overflow::drop_newest : Overflow::block}),
       process_(internal::process_mark()),
-      pid_(getpid()),
+      maker_(participant::self()),
       before_(log_sink()),
       thread_("sluice-logs", [this] { collect(); }) {
   set_log_sink(this);  // last: others may be logging
@@ -40,11 +35,12 @@ LogQueue::~LogQueue() {
 }
 
 void LogQueue::take(const LogRecord& record) {
-  if (process_ == internal::process_mark()) return write(record);
-  Status status = Status::timeout;
-  while (status == Status::timeout && !is_gone(pid_)) {
+  if (process_ == internal::process_mark() || orphaned_.is_set()) return write(record);
+  Status status = queue_.push(record, kAskAfterParent);
+  while (status == Status::timeout && participant::probe(maker_) != Liveness::dead) {
     status = queue_.push(record, kAskAfterParent);
   }
+  if (status == Status::timeout) orphaned_.set();
   if (status != Status::ok) write(record);
 }
 

@@ -22,15 +22,13 @@
 // past the queue. One at a time per process tree.
 //
 // If a process dies here: a child killed while it logs has logged the record or not, and holds up
-// nobody. If the parent dies, children that wait for room notice within a tenth of a second, and
-// write for themselves.
+// nobody. If the parent dies, what is in the queue is lost; children that wait for room notice
+// within a tenth of a second, and from then on write for themselves.
 //
 // Cost: a record is encoded into shared memory; nobody is waited for, unless that was asked for.
 
 #ifndef SLUICE_POOL_LOG_QUEUE_H_
 #define SLUICE_POOL_LOG_QUEUE_H_
-
-#include <sys/types.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -40,6 +38,8 @@
 #include "sluice/pool/log.h"
 #include "sluice/pool/log_record.h"
 #include "sluice/pool/own_thread.h"
+#include "sluice/sync/event.h"
+#include "sluice/sync/participant.h"
 
 namespace sluice {
 
@@ -74,7 +74,8 @@ class LogQueue final : public LogSink {
 
   Queue<LogRecord> queue_;
   std::uint64_t process_;
-  pid_t pid_;
+  Tag maker_;
+  Event orphaned_;  ///< of this process: its parent is dead
   LogSink* before_;
   internal::OwnThread thread_;
 };

@@ -519,5 +519,20 @@ TEST_F(FutureTest, CallbacksNeedNoWaiter) {
   shelf->stop_background();
 }
 
+TEST_F(FutureTest, WhoFetchesIsWokenByTheEndOfACallback) {
+  const auto shelf = std::make_shared<Shelf>();
+  const Future<int> one = shelf->add(1, shelf);
+  Event go_on;
+  one.on_done([&] { go_on.wait(); });
+  int got = 0;
+  std::jthread waiter([&] { got = one.get(); });
+  shelf->lay_out(1);
+  std::this_thread::sleep_for(20ms);  // so that it has fetched, and waits for the callback
+  go_on.set();
+  waiter.join();
+  EXPECT_EQ(got, 1);
+  shelf->stop_background();
+}
+
 }  // namespace
 }  // namespace sluice::tests

@@ -326,16 +326,22 @@ TEST_F(ThreadPoolTest, CallbacksOnAnotherPool) {
 TEST_F(ThreadPoolTest, TheDestructorRunsAllAndItsCallbacks) {  // EX24, EX26, EX30
   std::atomic<int> runs = 0;
   int called = 0;
+  Event go_on;
   Futures tasks;
   {
     ThreadPool pool(3);
     for (int i = 0; i < 200; ++i) {
       tasks.push_back(pool.submit([&, i] {
+        if (i == 199) go_on.wait();  // until it has its callback
         runs++;
         return i;
       }));
-      tasks.back().on_done([&] { ++called; });
+      tasks.back().on_done([&, i] {
+        if (i == 199) std::this_thread::sleep_for(30ms);
+        ++called;
+      });
     }
+    go_on.set();
   }
   EXPECT_EQ(runs, 200);
   EXPECT_EQ(called, 200);
