@@ -124,7 +124,7 @@ class Pool {
   auto submit(const TaskOptions& options, Fn&& fn, Args&&... arguments) {
     using F = std::decay_t<Fn>;
     static_assert(internal::explain_why_no_task<F>());
-    using R = internal::TaskResult<F, internal::TaskArgument<Args>...>;
+    using R = internal::CallResult<F, internal::TaskArgument<Args>...>;
     static const internal::TaskCode code = internal::code_of(
         reinterpret_cast<internal::Code>(&internal::run_call<F, internal::TaskArgument<Args>...>));
     const F function = std::forward<Fn>(fn);

@@ -67,8 +67,8 @@
 #include <vector>
 
 #include "sluice/ipc/wait_handle.h"
+#include "sluice/pool/bound_call.h"
 #include "sluice/pool/start_options.h"
-#include "sluice/pool/task.h"
 #include "sluice/sync/deadline.h"
 
 namespace sluice {
@@ -95,7 +95,7 @@ class Process {
   template <class F, class... Args>
     requires internal::RunnableWith<F, Args...>
   Process(StartOptions options, F&& f, Args&&... args) : Process(std::move(options)) {
-    task_ = internal::make_task(std::forward<F>(f), std::forward<Args>(args)...);
+    task_ = internal::bind_call(std::forward<F>(f), std::forward<Args>(args)...);
     if (start_ == Start::now) start();
   }
 
@@ -172,7 +172,7 @@ class Process {
   [[nodiscard]] const std::shared_ptr<internal::ChildRecord>& started(const char* what) const;
 
   std::shared_ptr<internal::ChildRecord> child_;  ///< null if closed or moved from
-  std::unique_ptr<internal::Task> task_;          ///< until it is started
+  std::unique_ptr<internal::BoundCall> task_;     ///< until it is started
   Start start_;
 };
 

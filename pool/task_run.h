@@ -39,7 +39,7 @@
 namespace sluice::internal {
 
 template <class F, class... Args>
-using TaskResult = std::decay_t<std::invoke_result_t<F&, Args...>>;
+using CallResult = std::decay_t<std::invoke_result_t<F&, Args...>>;
 
 /// A vector<bool> has no elements to refer to.
 template <class T>
@@ -96,7 +96,7 @@ void run_call(TaskRun& run) {
     std::tuple<Args...> arguments;
     // A tuple of nothing would have a byte, and the submitter writes one argument after the other.
     if (sizeof...(Args) != 0 && !run.in().value(arguments)) refuse_arguments();
-    if constexpr (std::is_void_v<TaskResult<F, Args...>>) {
+    if constexpr (std::is_void_v<CallResult<F, Args...>>) {
       std::apply(function, std::move(arguments));
     } else {
       run.leave(std::apply(function, std::move(arguments)));

@@ -42,7 +42,7 @@ struct ThreadRecord {
   bool runs_itself = false;  ///< a derived class's run(), so that the thread uses the Thread
 
   std::function<void()> body;
-  std::unique_ptr<Task> task;
+  std::unique_ptr<BoundCall> task;
 
   pthread_t handle = {};
   bool joined = false;  ///< or let go; under the fork lock

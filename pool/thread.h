@@ -50,8 +50,8 @@
 #include <utility>
 #include <vector>
 
+#include "sluice/pool/bound_call.h"
 #include "sluice/pool/start_options.h"
-#include "sluice/pool/task.h"
 #include "sluice/sync/deadline.h"
 
 namespace sluice {
@@ -78,7 +78,7 @@ class Thread {
   template <class F, class... Args>
     requires internal::RunnableWith<F, Args...>
   Thread(StartOptions options, F&& f, Args&&... args) : Thread(std::move(options)) {
-    task_ = internal::make_task(std::forward<F>(f), std::forward<Args>(args)...);
+    task_ = internal::bind_call(std::forward<F>(f), std::forward<Args>(args)...);
     if (start_ == Start::now) start();
   }
 
@@ -128,7 +128,7 @@ class Thread {
   [[nodiscard]] const std::shared_ptr<internal::ThreadRecord>& started(const char* what) const;
 
   std::shared_ptr<internal::ThreadRecord> state_;  ///< null if closed or moved from
-  std::unique_ptr<internal::Task> task_;           ///< until it is started
+  std::unique_ptr<internal::BoundCall> task_;      ///< until it is started
   Start start_;
 };
 

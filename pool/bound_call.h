@@ -2,8 +2,8 @@
 //
 // Internal: a callable with its arguments, kept until it is run once.
 
-#ifndef SLUICE_POOL_TASK_H_
-#define SLUICE_POOL_TASK_H_
+#ifndef SLUICE_POOL_BOUND_CALL_H_
+#define SLUICE_POOL_BOUND_CALL_H_
 
 #include <concepts>
 #include <functional>
@@ -17,20 +17,20 @@
 
 namespace sluice::internal {
 
-class Task {
+class BoundCall {
  public:
-  Task() = default;
-  Task(const Task&) = delete;
-  Task& operator=(const Task&) = delete;
-  virtual ~Task() = default;
+  BoundCall() = default;
+  BoundCall(const BoundCall&) = delete;
+  BoundCall& operator=(const BoundCall&) = delete;
+  virtual ~BoundCall() = default;
   virtual void run() = 0;
 };
 
 template <class F, class... Args>
-class Call final : public Task {
+class BoundCallOf final : public BoundCall {
  public:
   template <class G, class... Given>
-  explicit Call(std::in_place_t, G&& f, Given&&... args)
+  explicit BoundCallOf(std::in_place_t, G&& f, Given&&... args)
       : f_(std::forward<G>(f)), args_(std::forward<Given>(args)...) {}
 
   /// What it returns is nobody's business.
@@ -49,8 +49,8 @@ class Call final : public Task {
 
 /// Copies or moves all of it, as std::thread does.
 template <class F, class... Args>
-std::unique_ptr<Task> make_task(F&& f, Args&&... args) {
-  return std::make_unique<Call<std::decay_t<F>, std::decay_t<Args>...>>(
+std::unique_ptr<BoundCall> bind_call(F&& f, Args&&... args) {
+  return std::make_unique<BoundCallOf<std::decay_t<F>, std::decay_t<Args>...>>(
       std::in_place, std::forward<F>(f), std::forward<Args>(args)...);
 }
 
@@ -62,4 +62,4 @@ concept RunnableWith =
 
 }  // namespace sluice::internal
 
-#endif  // SLUICE_POOL_TASK_H_
+#endif  // SLUICE_POOL_BOUND_CALL_H_
