@@ -26,6 +26,7 @@
 #include "sluice/ipc/inspection.h"
 #include "sluice/ipc/mapped_file.h"
 #include "sluice/ipc/pipe_layout.h"
+#include "sluice/ipc/pool_memory.h"
 #include "sluice/ipc/queue_parts.h"
 #include "sluice/ipc/segment.h"
 #include "sluice/ipc/stamp.h"
@@ -63,6 +64,8 @@ constexpr std::array kKinds = {
     KnownKind{Arena::kKindName, Arena::kVersion, internal::inspect_arena},
     KnownKind{internal::kBoostKind, internal::kBoostVersion, internal::inspect_boost},
     KnownKind{internal::kQueueKindName, internal::kQueueVersion, internal::inspect_queue},
+    KnownKind{internal::PoolMemory::kKindName, internal::PoolMemory::kVersion,
+              internal::inspect_pool},
     KnownKind{"lifo_queue", 1, internal::inspect_items},
     KnownKind{"priority_queue", 1, internal::inspect_items},
     KnownKind{"deque", 1, internal::inspect_items},

@@ -98,6 +98,7 @@ void inspect_boost(Inspection& inspection);
 void inspect_queue(Inspection& inspection);
 void inspect_ring(Inspection& inspection);
 void inspect_items(Inspection& inspection);
+void inspect_pool(Inspection& inspection);
 
 /// Of a private copy: who has come to a queue to push.
 void describe_producers(Inspection& inspection, const ProducerSeats& seats);

@@ -14,7 +14,8 @@
 namespace sluice::internal {
 namespace {
 
-constexpr SegmentKind kKind{.name = "pool", .version = 1, .fingerprint = 0};
+constexpr SegmentKind kKind{
+    .name = PoolMemory::kKindName, .version = PoolMemory::kVersion, .fingerprint = 0};
 
 constexpr std::uint32_t kPage = 4096;
 
@@ -28,27 +29,7 @@ constexpr std::array kClasses = {
     ArenaClass{.chunk_bytes = PoolMemory::kMostBytes, .count = 4},
 };
 
-/// Where the parts begin, in bytes from the object's start.
-struct Plan {
-  explicit Plan(PoolShape shape)
-      : board(kRecords + std::size_t{shape.workers} * sizeof(WorkerRecord)),
-        chunks(round_up(board + TaskBoard::bytes_for(shape.tasks, sizeof(TaskBody)), kPage)),
-        total(chunks + ChunkArena::bytes_for(kClasses)) {}
-
-  static constexpr std::size_t kRecords = kNoSharing;
-
-  /// What needs memory from the start: all but the chunks themselves, whose words come first.
-  [[nodiscard]] std::size_t backed() const {
-    std::size_t words = 0;
-    for (const ArenaClass& c : kClasses) words += c.count * sizeof(std::uint64_t);
-    return std::min(total, chunks + round_up(words + kPage, kPage));
-  }
-
-  std::size_t board, chunks, total;
-
- private:
-  static std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
-};
+std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
 
 void check(PoolShape shape) {
   const auto refuse = [](const char* what, std::uint32_t most, std::uint32_t found) {
@@ -67,9 +48,9 @@ void check(PoolShape shape) {
 
 Segment make_segment(std::string_view name, PoolShape shape) {
   check(shape);
-  const Plan plan(shape);
+  const PoolPlan plan(shape);
   SegmentOptions options;
-  options.backed = plan.backed();
+  options.backed = plan.backed;
   const auto format = [shape, plan](std::span<std::byte> object) {
     auto* const header = attach_object<PoolHeader>(object);
     // Relaxed, both: the segment is published afterwards, which carries the order.
@@ -85,13 +66,22 @@ Segment make_segment(std::string_view name, PoolShape shape) {
 
 }  // namespace
 
+PoolPlan::PoolPlan(PoolShape shape)
+    : board(kRecords + std::size_t{shape.workers} * sizeof(WorkerRecord)),
+      chunks(round_up(board + TaskBoard::bytes_for(shape.tasks, sizeof(TaskBody)), kPage)),
+      total(chunks + ChunkArena::bytes_for(kClasses)) {
+  std::size_t words = kPage;  // of the chunks, and what comes before them
+  for (const ArenaClass& c : kClasses) words += c.count * sizeof(std::uint64_t);
+  backed = std::min(total, chunks + round_up(words, kPage));
+}
+
 PoolMemory::PoolMemory(std::string_view name, PoolShape shape)
     : shape_(shape),
       segment_(make_segment(name, shape)),
       header_(attach_object<PoolHeader>(segment_.object())) {
-  const Plan plan(shape);
+  const PoolPlan plan(shape);
   const std::span<std::byte> object = segment_.object();
-  workers_ = {attach_object<WorkerRecord>(object.subspan(Plan::kRecords), shape.workers),
+  workers_ = {attach_object<WorkerRecord>(object.subspan(PoolPlan::kRecords), shape.workers),
               shape.workers};
   board_ = object.subspan(plan.board, plan.chunks - plan.board);
   chunks_memory_ = object.subspan(plan.chunks);

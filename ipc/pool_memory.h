@@ -95,6 +95,21 @@ struct PoolShape {
 
   static constexpr std::uint32_t kMostTasks = 1U << 16;
   static constexpr std::uint32_t kMostWorkers = 1024;
+
+  [[nodiscard]] bool is_possible() const noexcept {
+    return tasks != 0 && tasks <= kMostTasks && workers != 0 && workers <= kMostWorkers;
+  }
+};
+
+/// Where the parts begin, in bytes from the object's start.
+struct PoolPlan {
+  /// Of a shape that is possible.
+  explicit PoolPlan(PoolShape shape);
+
+  static constexpr std::size_t kRecords = kNoSharing;
+
+  std::size_t board, chunks, total;
+  std::size_t backed;  ///< what needs memory from the start: all but the chunks themselves
 };
 
 struct PoolHeader {
@@ -105,6 +120,9 @@ static_assert(Mappable<PoolHeader>);
 
 class PoolMemory {
  public:
+  static constexpr std::string_view kKindName = "pool";
+  static constexpr std::uint32_t kVersion = 1;
+
   /// Empty name: anonymous. Throws Error.
   PoolMemory(std::string_view name, PoolShape shape);
   PoolMemory(const PoolMemory&) = delete;

@@ -20,6 +20,7 @@
 #include "sluice/pool/exit.h"
 #include "sluice/pool/fork_lock.h"
 #include "sluice/pool/lifeline.h"
+#include "sluice/pool/log.h"
 #include "sluice/pool/pidfd.h"
 #include "sluice/pool/this_process.h"
 #include "sluice/sync/error.h"
@@ -87,16 +88,29 @@ void begin(ChildRecord& me) {
   ParentProcess parent(this_process::name(), me.parent, std::move(me.parent_pidfd));
   become_child(me.name, me.daemon, me.number, std::move(parent));
   prctl(PR_SET_NAME, me.name.c_str());
+  set_log_process_name(me.name);
   reset_signals();
   if (!tied) watch_lifeline_by_thread(lifeline);
+}
+
+/// What people who turn the log on (log.h) read of each child, in the peer's words.
+template <class... Parts>
+void tell(LogText first, const Parts&... parts) noexcept {
+  try {
+    get_logger().info(first, parts...);
+  } catch (...) {  // NOLINT(bugprone-empty-catch): no memory for a line is no reason to end
+  }
 }
 
 [[noreturn]] void run_child(ChildRecord& me, const std::function<void()>& body) noexcept {
   const Ending ending = run_guarded(me.name, [&] {
     begin(me);
+    tell("child process calling self.run()");
     body();
   });
+  tell("process shutting down");
   run_exit_steps();
+  tell("process exiting with exitcode ", ending.code);
   // Who did not end in good order did not leave: its peers are told of a death.
   if (!ending.thrown) participant::leave();
   std::cout.flush();

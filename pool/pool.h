@@ -89,7 +89,7 @@ using TaskArgument = std::conditional_t<kIsLiteral<A>, std::string, std::decay_t
 
 }  // namespace internal
 
-struct MapOptions {
+struct PoolMapOptions {
   /// Items per task. 0: for map, such that each worker gets four; for imap, 1.
   std::size_t chunk = 0;
   /// imap: how many chunks are under way at most. 0: 256, if the pool has as many slots.
@@ -148,47 +148,47 @@ class Pool {
   /// thrown. What the range's iterator throws comes out of the call.
   template <class F, std::ranges::input_range... Ranges>
   auto map(F&& function, Ranges&&... ranges) {
-    return map(MapOptions(), std::forward<F>(function), std::forward<Ranges>(ranges)...);
+    return map(PoolMapOptions(), std::forward<F>(function), std::forward<Ranges>(ranges)...);
   }
   template <class F, std::ranges::input_range... Ranges>
-  auto map(const MapOptions& options, F&& function, Ranges&&... ranges) {
+  auto map(const PoolMapOptions& options, F&& function, Ranges&&... ranges) {
     return map_async(options, std::forward<F>(function), std::forward<Ranges>(ranges)...).take();
   }
 
   /// The same, as a future of the vector of results, or of void.
   template <class F, std::ranges::input_range... Ranges>
   auto map_async(F&& function, Ranges&&... ranges) {
-    return map_async(MapOptions(), std::forward<F>(function), std::forward<Ranges>(ranges)...);
+    return map_async(PoolMapOptions(), std::forward<F>(function), std::forward<Ranges>(ranges)...);
   }
   template <class F, std::ranges::input_range Range>
-  auto map_async(const MapOptions& options, F&& function, Range&& range) {
+  auto map_async(const PoolMapOptions& options, F&& function, Range&& range) {
     return map_items<false>(options, std::forward<F>(function), items_of(range));
   }
   template <class F, std::ranges::input_range... Ranges>
     requires(sizeof...(Ranges) > 1)
-  auto map_async(const MapOptions& options, F&& function, Ranges&&... ranges) {
+  auto map_async(const PoolMapOptions& options, F&& function, Ranges&&... ranges) {
     return map_items<true>(options, std::forward<F>(function), zipped(ranges...));
   }
 
   /// function(a, b, ...) for each tuple of the range.
   template <class F, std::ranges::input_range Range>
-  auto starmap(F&& function, Range&& range, const MapOptions& options = {}) {
+  auto starmap(F&& function, Range&& range, const PoolMapOptions& options = {}) {
     return starmap_async(std::forward<F>(function), std::forward<Range>(range), options).take();
   }
   template <class F, std::ranges::input_range Range>
-  auto starmap_async(F&& function, Range&& range, const MapOptions& options = {}) {
+  auto starmap_async(F&& function, Range&& range, const PoolMapOptions& options = {}) {
     return map_items<true>(options, std::forward<F>(function), items_of(range));
   }
 
   /// As map, but a stream of results in the input's order, which reads the input as it is read.
   template <class F, std::ranges::input_range Range>
-  auto imap(F&& function, Range&& range, const MapOptions& options = {}) {
+  auto imap(F&& function, Range&& range, const PoolMapOptions& options = {}) {
     return stream(true, options, std::decay_t<F>(std::forward<F>(function)),
                   std::views::all(std::forward<Range>(range)));
   }
   /// In the order in which chunks are done.
   template <class F, std::ranges::input_range Range>
-  auto imap_unordered(F&& function, Range&& range, const MapOptions& options = {}) {
+  auto imap_unordered(F&& function, Range&& range, const PoolMapOptions& options = {}) {
     return stream(false, options, std::decay_t<F>(std::forward<F>(function)),
                   std::views::all(std::forward<Range>(range)));
   }
@@ -289,16 +289,17 @@ class Pool {
   }
 
   template <bool kApply, class Fn, class T, class... Rest>
-  auto map_items(const MapOptions& options, Fn&& fn, const std::vector<T, Rest...>& items) {
+  auto map_items(const PoolMapOptions& options, Fn&& fn, const std::vector<T, Rest...>& items) {
     return map_chunks<kApply, std::decay_t<Fn>, T>(options, std::forward<Fn>(fn), items);
   }
   template <bool kApply, class Fn>
-  auto map_items(const MapOptions& options, Fn&& fn, const std::deque<bool>& items) {
+  auto map_items(const PoolMapOptions& options, Fn&& fn, const std::deque<bool>& items) {
     return map_chunks<kApply, std::decay_t<Fn>, bool>(options, std::forward<Fn>(fn), items);
   }
 
   template <bool kApply, class F, class T>
-  auto map_chunks(const MapOptions& options, const F& function, const internal::Items<T>& items) {
+  auto map_chunks(const PoolMapOptions& options, const F& function,
+                  const internal::Items<T>& items) {
     static_assert(internal::explain_why_no_task<F>());
     using R = internal::ItemResult<F, T, kApply>;
     using Map = internal::MapState<F, R>;
@@ -328,7 +329,7 @@ class Pool {
   }
 
   template <class F, class Input>
-  auto stream(bool ordered, const MapOptions& options, const F& function, Input input) {
+  auto stream(bool ordered, const PoolMapOptions& options, const F& function, Input input) {
     static_assert(internal::explain_why_no_task<F>());
     using T = std::ranges::range_value_t<Input>;
     using R = internal::ItemResult<F, T, false>;

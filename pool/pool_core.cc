@@ -89,7 +89,7 @@ PoolCore::PoolCore(PoolOptions options)
     : ResultSource(options.run_callbacks),
       options_(completed(std::move(options))),
       owner_(getpid()),
-      memory_("", shape_of(options_)),
+      memory_(options_.inspected_as, shape_of(options_)),
       submitter_(memory_.board()),
       collector_(memory_.board()),
       slots_(options_.max_tasks) {}

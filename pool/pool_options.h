@@ -44,6 +44,8 @@ struct PoolOptions {
   std::string name = "pool";
   /// How long tasks that run may go on after Ctrl-C (pool/interrupt.h).
   std::chrono::milliseconds grace{1000};
+  /// The pool's shared memory gets this name, under which `//ipc:inspect` finds it. Empty: none.
+  std::string inspected_as = {};
   /// Where callbacks run; empty: on a thread of the pool's own.
   std::function<void(std::function<void()>)> run_callbacks = {};
 };

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "sluice/lockfree/task_board.h"
+#include "sluice/pool/log.h"
 #include "sluice/pool/process.h"
 #include "sluice/pool/start_options.h"
 #include "sluice/pool/task_error.h"
@@ -200,13 +201,23 @@ class Supervisor {
       set_broken();
       return;
     }
-    if (!in_order) take_over(cells, pid, code, cancelled);
+    if (!in_order) {
+      tell_death(i, pid, code);
+      take_over(cells, pid, code, cancelled);
+    }
     const bool came_to_something = in_order || cancelled || cells.has_done_a_task();
     if (came_to_something) patience_.reset();
     cells.vacate();
     if (living() >= wanted_ || !is_work_left()) return;
     cells.count_restart();
+    get_logger().info("worker ", options_.name, "-", i + 1, " is replaced");
     place.due = came_to_something ? Clock::now() : patience_.next();
+  }
+
+  void tell_death(std::size_t i, pid_t pid, int code) const {
+    get_logger().warning("worker ", options_.name, "-", i + 1, " (pid ", pid, ") ",
+                         code < 0 ? "was killed by signal " : "ended with exit code ",
+                         std::abs(code), "; its task fails or is tried again");
   }
 
   void take_over(WorkerCells cells, pid_t pid, int code, bool cancelled) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A child process logs to the same place as its parent: lines with level and process name, turned
-// on by one call. Here on standard output, between the lines that the child prints.
+// One call turns the library's log on: what its processes do is told in lines with level and process
+// name, here on standard output, between the lines that the child prints. Records of one's own go
+// the same way.
 
 #include <unistd.h>
 
@@ -13,13 +14,10 @@
 int main() {
   sluice::Logger& log = sluice::log_to(STDOUT_FILENO);
   log.debug("below the level: not written");
-  log.info("starting a child");
-  sluice::Process child("Process-1", [&] {
-    sluice::set_log_process_name("Process-1");
-    log.info("child process runs its callable");
+  sluice::Process worker([&log] {
     std::cout << "Doing some work" << std::endl;
-    log.warning("process shutting down after ", 1, " piece of work");
+    log.warning("that was ", 1, " piece of work");
   });
-  child.join();
-  log.info("child process exited with ", *child.exit_code());
+  worker.join();
+  log.info("the child exited with ", *worker.exit_code());
 }

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
@@ -211,7 +212,8 @@ TEST_F(PoolFailureTest, InitializerAndFinalizerRunOnceInEachWorker) {
 TEST_F(PoolFailureTest, AWorkerEndsAfterAsManyTasksAsItMayRun) {
   Pool pool({.workers = 3, .max_tasks_per_worker = 10});
   std::vector<int> items(100);
-  std::vector<pid_t> pids = pool.map(MapOptions{.chunk = 1}, [](int) { return getpid(); }, items);
+  std::vector<pid_t> pids =
+      pool.map(PoolMapOptions{.chunk = 1}, [](int) { return getpid(); }, items);
   std::ranges::sort(pids);
   const std::set<pid_t> distinct(pids.begin(), pids.end());
   EXPECT_GE(distinct.size(), 10U);
@@ -270,30 +272,28 @@ TEST_F(PoolFailureTest, ASubmitterThatIsKilledLeavesNoWorkerAndNoSupervisor) {
   for (const pid_t pid : found) expect_gone(pid);
 }
 
-// C12, C14: killed at random while tasks pass
+// C12, C14, C19: 100,000 tasks while workers are killed at random
 TEST_F(PoolFailureTest, EachFutureEndsWhileWorkersAreKilledAtRandom) {
+  constexpr int kTasks = 100'000;
   Pool pool(3);
-  std::vector<Future<int>> futures;
-  constexpr int kTasks = 3000;
+  std::atomic<bool> over{false};
+  int kills = 0;
   std::thread killer([&] {
-    for (int i = 0; i < 30; ++i) {
+    while (!over) {
       const std::vector<pid_t> pids = pool.pids();
-      if (!pids.empty()) kill(pids[static_cast<std::size_t>(i) % pids.size()], SIGKILL);
-      std::this_thread::sleep_for(5ms);
+      if (!pids.empty()) {
+        kills += kill(pids[static_cast<std::size_t>(kills) % pids.size()], SIGKILL) == 0 ? 1 : 0;
+      }
+      std::this_thread::sleep_for(2ms);
     }
   });
-  int died = 0;
+  std::vector<Future<int>> futures;
+  futures.reserve(kTasks);
   for (int i = 0; i < kTasks; ++i) {
-    futures.push_back(pool.submit(
-        TaskOptions{.max_attempts = i % 2 == 0 ? 20U : 1U},
-        [](int n) {
-          const auto until = std::chrono::steady_clock::now() + 50us;
-          while (std::chrono::steady_clock::now() < until) {
-          }
-          return n;
-        },
-        i));
+    const TaskOptions options = {.max_attempts = i % 2 == 0 ? 100U : 1U};
+    futures.push_back(pool.submit(options, [](int n) { return n; }, i));
   }
+  int died = 0;
   for (int i = 0; i < kTasks; ++i) {
     try {
       EXPECT_EQ(futures[static_cast<std::size_t>(i)].get(), i);
@@ -302,9 +302,14 @@ TEST_F(PoolFailureTest, EachFutureEndsWhileWorkersAreKilledAtRandom) {
       ++died;
     }
   }
+  over = true;
   killer.join();
-  EXPECT_LE(died, 30);
+  EXPECT_GT(kills, 10);
+  EXPECT_LE(died, kills);
   EXPECT_EQ(pool.apply(square, 4), 16);
+  const PoolCounters counters = pool.counters();
+  EXPECT_EQ(counters.queued + counters.running, 0U);
+  EXPECT_EQ(counters.submitted, kTasks + 1U);
 }
 
 }  // namespace

@@ -20,11 +20,14 @@
 #include <cstdlib>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "sluice/ipc/inspect.h"
+#include "sluice/ipc/object_info.h"
 #include "sluice/ipc/value.h"
 #include "sluice/pool/future.h"
 #include "sluice/pool/interrupt.h"
@@ -33,6 +36,7 @@
 #include "sluice/pool/shared_ref.h"
 #include "sluice/pool/task_error.h"
 #include "sluice/sync/deadline.h"
+#include "sluice/sync/domain.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/event.h"
 #include "sluice/sync/status.h"
@@ -229,6 +233,20 @@ TEST_F(PoolLifeTest, CountersAddUp) {
   EXPECT_EQ(counters.workers[0].done + counters.workers[1].done, 20U);
 }
 
+TEST_F(PoolLifeTest, TheInspectorShowsANamedPool) {
+  Pool pool({.workers = 2, .inspected_as = "seen"});
+  for (int i = 0; i < 5; ++i) pool.apply(square, i);
+  Domain domain(Domain::current_path(), Domain::Access::look);
+  const ObjectInfo seen = describe_object(domain, "seen");
+  EXPECT_EQ(seen.kind, "pool");
+  EXPECT_TRUE(seen.faults.empty()) << seen.faults.front();
+  std::ostringstream text;
+  print_details(text, seen);
+  EXPECT_NE(text.str().find("tasks submitted: 5"), std::string::npos) << text.str();
+  EXPECT_NE(text.str().find("worker 1"), std::string::npos) << text.str();
+  EXPECT_NE(text.str().find("restarts, busy"), std::string::npos) << text.str();
+}
+
 // PR18's kin: a pool leaves no descriptor
 TEST_F(PoolLifeTest, NoDescriptorIsLeft) {
   const auto count = [] {
@@ -271,7 +289,7 @@ int pool_under_ctrl_c(Value<std::array<pid_t, 2>>& workers, Value<int>& ran, Wai
       r->fetch_add(1);
       std::this_thread::sleep_for(30s);
     };
-    const auto all = pool.map_async(MapOptions{.chunk = 1}, task, items);
+    const auto all = pool.map_async(PoolMapOptions{.chunk = 1}, task, items);
     while (ran.load() < 2) std::this_thread::yield();
     const std::vector<pid_t> pids = pool.pids();
     workers.store({pids[0], pids[1]});

@@ -2,6 +2,7 @@
 //
 // Pool: map, starmap, imap and their kin; rows PO, AS and EX.
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <iterator>
 #include <list>
 #include <numeric>
@@ -24,6 +26,7 @@
 #include "sluice/ipc/value.h"
 #include "sluice/pool/future.h"
 #include "sluice/pool/pool.h"
+#include "sluice/pool/progress_bar.h"
 #include "sluice/pool/shared_ref.h"
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/error.h"
@@ -64,7 +67,7 @@ auto failing_at(int at) {
 TEST_F(PoolMapTest, MapGivesWhatTheSerialOneGivesInAnyChunks) {
   Pool pool(2);
   for (const std::size_t chunk : {0U, 1U, 3U, 6U, 39U, 40U, 50U}) {
-    EXPECT_EQ(pool.map(MapOptions{.chunk = chunk}, square, numbers(40)), squares(40)) << chunk;
+    EXPECT_EQ(pool.map(PoolMapOptions{.chunk = chunk}, square, numbers(40)), squares(40)) << chunk;
   }
   const auto future = pool.map_async(square, numbers(1000));
   EXPECT_EQ(future.get(), squares(1000));
@@ -119,7 +122,7 @@ TEST_F(PoolMapTest, AFailureWaitsForTheOthersAndTheFirstOneCounts) {
     return n;
   };
   std::atomic<int> errors{0};
-  const auto future = pool.map_async(MapOptions{.chunk = 3}, fail_some, numbers(40));
+  const auto future = pool.map_async(PoolMapOptions{.chunk = 3}, fail_some, numbers(40));
   future.on_success([&](const std::vector<int>&) { errors += 100; });
   future.on_error([&](const std::exception_ptr&) { ++errors; });
   try {
@@ -223,7 +226,7 @@ TEST_F(PoolMapTest, AMapCanBeWaitedForWithADeadlineAndCancelled) {
     std::this_thread::sleep_for(100ms);
     return n;
   };
-  const auto future = pool.map_async(MapOptions{.chunk = 1}, slow, numbers(100));
+  const auto future = pool.map_async(PoolMapOptions{.chunk = 1}, slow, numbers(100));
   EXPECT_FALSE(future.wait(10ms));
   EXPECT_TRUE(future.cancel());
   EXPECT_TRUE(future.cancelled());
@@ -234,19 +237,34 @@ TEST_F(PoolMapTest, AMapCanBeWaitedForWithADeadlineAndCancelled) {
 TEST_F(PoolMapTest, ProgressIsTold) {
   Pool pool(2);
   std::vector<std::size_t> seen;
-  const MapOptions options = {.chunk = 10, .progress = [&](std::size_t done, std::size_t all) {
-                                EXPECT_EQ(all, 100U);
-                                seen.push_back(done);
-                              }};
+  const PoolMapOptions options = {.chunk = 10, .progress = [&](std::size_t done, std::size_t all) {
+                                    EXPECT_EQ(all, 100U);
+                                    seen.push_back(done);
+                                  }};
   pool.map(options, square, numbers(100));
   EXPECT_EQ(seen.size(), 10U);
   EXPECT_TRUE(std::ranges::is_sorted(seen));
   EXPECT_EQ(seen.back(), 100U);
 }
 
+TEST_F(PoolMapTest, AProgressBarWritesALineForEachTenthWhereThereIsNoTerminal) {
+  std::array<int, 2> ends = {};
+  ASSERT_EQ(pipe2(ends.data(), O_CLOEXEC), 0);
+  Pool pool(2);
+  ProgressBar bar("squares", ends[1]);
+  pool.map(PoolMapOptions{.chunk = 5, .progress = std::ref(bar)}, square, numbers(100));
+  close(ends[1]);
+  std::string text(4096, '\0');
+  text.resize(static_cast<std::size_t>(read(ends[0], text.data(), text.size())));
+  close(ends[0]);
+  EXPECT_EQ(std::ranges::count(text, '\n'), 11);
+  EXPECT_TRUE(text.starts_with("squares [#                             ]   5 %  5/100\n")) << text;
+  EXPECT_TRUE(text.ends_with("[##############################] 100 %  100/100\n")) << text;
+}
+
 TEST_F(PoolMapTest, MoreChunksThanSlots) {
   Pool pool({.workers = 2, .max_tasks = 8});
-  EXPECT_EQ(pool.map(MapOptions{.chunk = 1}, square, numbers(2000)), squares(2000));
+  EXPECT_EQ(pool.map(PoolMapOptions{.chunk = 1}, square, numbers(2000)), squares(2000));
 }
 
 }  // namespace
