@@ -380,7 +380,19 @@ void PoolCore::deliver(const Task& task, TaskState state) {
   }
   memory_.free(body.arguments);
   if (state == TaskState::done) memory_.free(body.result);
+  had_deaths_ |= submitter_.attempts(task) > 1 || state == TaskState::dead;
   static_cast<void>(submitter_.release(task));
+  if (had_deaths_) [[unlikely]]
+    reclaim();
+}
+
+/// Who died between handing its result over and the commit has left a chunk to nobody. Where no
+/// task is under way all such chunks can be told.
+void PoolCore::reclaim() {
+  const std::scoped_lock lock(mutex_);  // nothing is posted meanwhile
+  if (pending_ != 0) return;
+  memory_.reclaim();
+  had_deaths_ = false;
 }
 
 /// By nobody's cancel(), which takes the pending one away: with all others, because the pool ends.

@@ -139,6 +139,7 @@ class PoolCore final : public ResultSource {
   void tell_followers();
   void check_supervisor();
   void deliver(const Task& task, TaskState state);
+  void reclaim();
   void cancel_with_all(PendingTask& pending) const;
   void hand_to(PendingTask& pending, const Task& task, TaskState state);
   void fail_all(const std::exception_ptr& why);
@@ -158,6 +159,7 @@ class PoolCore final : public ResultSource {
   PoolMemory memory_;
   TaskBoard::Submitter submitter_;
   TaskBoard::Collector collector_;  ///< of who has collecting_
+  bool had_deaths_ = false;         ///< the same's; a chunk may have been left to nobody
   UniqueFd commands_;
   std::optional<Process> supervisor_;
   std::mutex supervisor_mutex_;  ///< for its join()

@@ -238,7 +238,7 @@ TEST_F(PoolLifeTest, TheInspectorShowsANamedPool) {
   for (int i = 0; i < 5; ++i) pool.apply(square, i);
   Domain domain(Domain::current_path(), Domain::Access::look);
   const ObjectInfo seen = describe_object(domain, "seen");
-  EXPECT_EQ(seen.kind, "pool");
+  EXPECT_EQ(seen.kind(), "pool");
   EXPECT_TRUE(seen.faults.empty()) << seen.faults.front();
   std::ostringstream text;
   print_details(text, seen);
