@@ -64,6 +64,21 @@ Segment make_segment(std::string_view name, PoolShape shape) {
                       : Segment::create(name, kKind, plan.total, options, format);
 }
 
+[[noreturn]] void refuse_pool(std::uint64_t found) {
+  throw Error(Status::corrupt, {.tried = "attach to a pool",
+                                .expected = "the tasks and workers that it says it has",
+                                .found = std::to_string(found) + " bytes"});
+}
+
+PoolShape shape_in(const PoolHeader* header) {
+  if (header == nullptr) refuse_pool(0);
+  // Relaxed, both: written before the segment was published, and copied here once.
+  const PoolShape shape = {RealEnv::load(header->tasks, std::memory_order_relaxed),
+                           RealEnv::load(header->workers, std::memory_order_relaxed)};
+  if (!shape.is_possible()) refuse_pool(0);
+  return shape;
+}
+
 }  // namespace
 
 PoolPlan::PoolPlan(PoolShape shape)
@@ -76,13 +91,19 @@ PoolPlan::PoolPlan(PoolShape shape)
 }
 
 PoolMemory::PoolMemory(std::string_view name, PoolShape shape)
-    : shape_(shape),
-      segment_(make_segment(name, shape)),
-      header_(attach_object<PoolHeader>(segment_.object())) {
-  const PoolPlan plan(shape);
+    : PoolMemory(make_segment(name, shape)) {}
+
+PoolMemory::PoolMemory(UniqueFd fd) : PoolMemory(Segment::from_fd(std::move(fd), kKind)) {}
+
+PoolMemory::PoolMemory(Segment segment)
+    : segment_(std::move(segment)),
+      header_(attach_object<PoolHeader>(segment_.object())),
+      shape_(shape_in(header_)) {
+  const PoolPlan plan(shape_);
+  if (plan.total > segment_.object().size()) refuse_pool(segment_.object().size());
   const std::span<std::byte> object = segment_.object();
-  workers_ = {attach_object<WorkerRecord>(object.subspan(PoolPlan::kRecords), shape.workers),
-              shape.workers};
+  workers_ = {attach_object<WorkerRecord>(object.subspan(PoolPlan::kRecords), shape_.workers),
+              shape_.workers};
   board_ = object.subspan(plan.board, plan.chunks - plan.board);
   chunks_memory_ = object.subspan(plan.chunks);
   chunks_ = std::make_unique<ChunkArena>(chunks_memory_);

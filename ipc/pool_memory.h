@@ -49,6 +49,7 @@
 #include "sluice/sync/event_count.h"
 #include "sluice/sync/platform.h"
 #include "sluice/sync/status.h"
+#include "sluice/sync/unique_fd.h"
 #include "sluice/sync/word.h"
 
 namespace sluice::internal {
@@ -125,6 +126,8 @@ class PoolMemory {
 
   /// Empty name: anonymous. Throws Error.
   PoolMemory(std::string_view name, PoolShape shape);
+  /// What segment().fd() gave, in another process.
+  explicit PoolMemory(UniqueFd fd);
   PoolMemory(const PoolMemory&) = delete;
   PoolMemory& operator=(const PoolMemory&) = delete;
 
@@ -169,11 +172,12 @@ class PoolMemory {
   void reclaim();
 
  private:
+  explicit PoolMemory(Segment segment);
   void back(ArenaRef ref);
 
-  PoolShape shape_;
   Segment segment_;
   PoolHeader* header_;
+  PoolShape shape_;
   std::span<WorkerRecord> workers_;
   std::span<std::byte> board_;
   std::unique_ptr<ChunkArena> chunks_;

@@ -16,9 +16,10 @@
 // literals as std::string. A worker has the process's memory as it was when the pool was made, and
 // keeps what its tasks leave in it.
 //
-// Make the pool before the program's threads: the process that forks the workers is forked then,
-// and locks that other threads held at that moment stay locked in it (those of the C library and of
-// sluice do not). What is forked later is forked from there, and has one thread.
+// Make the pool, or call Pool::prepare(), before the program's threads: the process that forks the
+// workers is forked then, and locks that other threads held at that moment stay locked in it (those
+// of the C library and of sluice do not). What is forked later is forked from there, and has one
+// thread.
 //
 // In memory: an anonymous segment (ipc/pool_memory.h), about 0.4 KiB per task slot; arguments and
 // results of up to 148 bytes lie in the slot, larger ones, up to 256 MiB, in chunks that are kept.
@@ -68,6 +69,7 @@
 #include "sluice/pool/pool_core.h"
 #include "sluice/pool/pool_options.h"
 #include "sluice/pool/result_stream.h"
+#include "sluice/pool/supervisor_process.h"
 #include "sluice/pool/task_code.h"
 #include "sluice/pool/task_function.h"
 #include "sluice/pool/task_run.h"
@@ -113,6 +115,12 @@ class Pool {
     core_->terminate();
     core_->callbacks().wait_idle();
   }
+
+  /// Forks, now, the process that the workers of all later pools of this process come from: to be
+  /// called before the program's threads start, by a program that makes pools afterwards. Those
+  /// have the memory as it is now, so that functions are the ones loaded now, shared_ref() may
+  /// refer to what is mapped now, and there can be no initializer. Throws Error.
+  static void prepare() { internal::prepare_supervisors(); }
 
   /// Has `function(arguments...)` run in a worker.
   template <class F, class... Args>

@@ -2,14 +2,9 @@
 
 #include "sluice/pool/pool_core.h"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <ostream>
@@ -17,7 +12,6 @@
 #include <utility>
 
 #include "sluice/pool/interrupt.h"
-#include "sluice/pool/start_options.h"
 #include "sluice/pool/task_error.h"
 #include "sluice/pool/worker.h"
 #include "sluice/sync/error.h"
@@ -62,23 +56,6 @@ PoolShape shape_of(const PoolOptions& options) {
   return {.tasks = options.max_tasks, .workers = options.max_workers};
 }
 
-std::array<UniqueFd, 2> make_channel() {
-  std::array<int, 2> ends = {};
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) {
-    throw Error::from_errno(errno, {.tried = "make a pool: the channel to its supervisor"});
-  }
-  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
-}
-
-UniqueFd pidfd_of_self() {
-  UniqueFd fd(static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0)));
-  if (!fd) {
-    throw Error::from_errno(errno, {.tried = "make a pool: open its own pidfd",
-                                    .expected = "a kernel that grants pidfd_open(2)"});
-  }
-  return fd;
-}
-
 Error terminated() {
   return {Status::closed, {.tried = "wait for a task", .found = "its pool was terminated"}};
 }
@@ -97,20 +74,9 @@ PoolCore::PoolCore(PoolOptions options)
 std::shared_ptr<PoolCore> PoolCore::start(PoolOptions options) {
   // NOLINTNEXTLINE(cppcoreguidelines-owning-memory): the constructor is private
   std::shared_ptr<PoolCore> core(new PoolCore(std::move(options)));
-  core->start_supervisor();
+  core->supervisor_.emplace(core->memory_, core->options_);
   if (core->options_.initializer) core->await_first_worker();
   return core;
-}
-
-void PoolCore::start_supervisor() {
-  std::array<UniqueFd, 2> channel = make_channel();
-  const UniqueFd self = pidfd_of_self();
-  supervisor_.emplace(StartOptions{.name = options_.name, .daemon = true}, [&] {
-    channel[0].reset();
-    const int code = run_supervisor(memory_, options_, channel[1], self);
-    if (code != EXIT_SUCCESS) _exit(code);
-  });
-  commands_ = std::move(channel[0]);
 }
 
 void PoolCore::await_first_worker() {
@@ -216,12 +182,7 @@ void PoolCore::grow_if_busy() {
     if (now - grown_ns_ < kGrowEveryNs) return;
     grown_ns_ = now;
   }
-  command({.verb = SupervisorCommand::Verb::grow});
-}
-
-void PoolCore::command(const SupervisorCommand& command) const noexcept {
-  // One that is not there any more is found out by who waits.
-  static_cast<void>(send(commands_.get(), &command, sizeof command, MSG_NOSIGNAL));
+  supervisor_->command({.verb = SupervisorCommand::Verb::grow});
 }
 
 std::uint64_t PoolCore::name_group() {
@@ -356,8 +317,7 @@ void PoolCore::tell_followers() {
 
 void PoolCore::check_supervisor() {
   if (memory_.broken()) return fail_all(why_broken());
-  pollfd watched = {.fd = supervisor_->sentinel(), .events = POLLIN, .revents = 0};
-  if (poll(&watched, 1, 0) == 0 || pending() == 0) return;
+  if (supervisor_->is_alive() || pending() == 0) return;
   // What its workers had done before they went with it counts.
   Task task;
   TaskState state = TaskState::free;
@@ -510,7 +470,7 @@ bool PoolCore::cancel_one(const Task& task, bool running_too) {
   if (status != Status::busy || !running_too) return false;
   const std::shared_ptr<PendingTask> pending = pending_of(task);
   if (pending == nullptr) return false;
-  command({.verb = SupervisorCommand::Verb::kill_task, .task = task});
+  supervisor_->command({.verb = SupervisorCommand::Verb::kill_task, .task = task});
   const auto has_ended = [&] { return pending_of(task) == nullptr; };
   fetch(has_ended, kEndsWithin);
   return pending->is_cancelled();
@@ -563,12 +523,13 @@ void PoolCore::terminate() {
     if (ended_) return;
     closed_ = terminating_ = true;
   }
+  if (!supervisor_) return;  // it could not be started
   submitter_.stop();
-  command({.verb = SupervisorCommand::Verb::stop});
+  supervisor_->command({.verb = SupervisorCommand::Verb::stop});
   {
     const std::scoped_lock lock(supervisor_mutex_);
-    if (supervisor_ && !supervisor_->join(kEndsWithin)) supervisor_->kill();
-    if (supervisor_) supervisor_->join();
+    if (!supervisor_->join(kEndsWithin)) supervisor_->kill();
+    supervisor_->join(Deadline::never());
   }
   fail_all(std::make_exception_ptr(terminated()));
   end_supervisor();
@@ -589,7 +550,7 @@ void PoolCore::resize(unsigned workers) {
   if (workers == 0 || workers > options_.max_workers) {
     refuse_options("a number of workers from 1 to the pool's max_workers", workers);
   }
-  command({.verb = SupervisorCommand::Verb::resize, .workers = workers});
+  supervisor_->command({.verb = SupervisorCommand::Verb::resize, .workers = workers});
 }
 
 PoolCounters PoolCore::counters() const {

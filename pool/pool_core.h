@@ -44,14 +44,12 @@
 #include "sluice/lockfree/task_board.h"
 #include "sluice/pool/own_thread.h"
 #include "sluice/pool/pool_options.h"
-#include "sluice/pool/process.h"
 #include "sluice/pool/result_source.h"
-#include "sluice/pool/supervisor.h"
+#include "sluice/pool/supervisor_process.h"
 #include "sluice/pool/task_code.h"
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/event.h"
 #include "sluice/sync/status.h"
-#include "sluice/sync/unique_fd.h"
 
 namespace sluice::internal {
 
@@ -125,9 +123,7 @@ class PoolCore final : public ResultSource {
  private:
   explicit PoolCore(PoolOptions options);
 
-  void start_supervisor();
   void await_first_worker();
-  void command(const SupervisorCommand& command) const noexcept;
   void grow_if_busy();
 
   [[nodiscard]] bool is_mine() const noexcept;
@@ -160,8 +156,7 @@ class PoolCore final : public ResultSource {
   TaskBoard::Submitter submitter_;
   TaskBoard::Collector collector_;  ///< of who has collecting_
   bool had_deaths_ = false;         ///< the same's; a chunk may have been left to nobody
-  UniqueFd commands_;
-  std::optional<Process> supervisor_;
+  std::optional<SupervisorProcess> supervisor_;
   std::mutex supervisor_mutex_;  ///< for its join()
 
   mutable std::mutex mutex_;

@@ -23,7 +23,9 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "sluice/ipc/inspect.h"
@@ -197,6 +199,50 @@ TEST_F(PoolLifeTest, PoolsAreMadeWhileThreadsHammerMallocAndStdio) {
   }
   over = true;
   for (std::thread& thread : threads) thread.join();
+}
+
+int g_generation = 1;
+
+int generation() { return g_generation; }
+
+bool is_an_error(PoolOptions options) {
+  try {
+    const Pool refused(std::move(options));
+    return false;
+  } catch (const Error& e) {
+    return e.code() == std::errc::invalid_argument;
+  }
+}
+
+// C23: the workers' origin is forked before there are threads
+TEST_F(PoolLifeTest, PreparedPoolsHaveTheMemoryOfThenAndDoAllThatOthersDo) {
+  Process program([] {
+    Pool::prepare();
+    Pool::prepare();
+    g_generation = 2;
+    std::thread other([] {
+      Pool first(2);
+      Pool second(1);
+      const bool old = first.apply(generation) == 1 && second.apply(generation) == 1;
+      const auto dead = first.submit([] { raise(SIGKILL); });
+      dead.wait();
+      const bool goes_on = first.apply(square, 5) == 25;
+      second.close();
+      if (!old || !goes_on || !second.join(20s) || generation() != 2) _exit(2);
+      if (!is_an_error({.workers = 1, .initializer = [] {}})) _exit(3);
+    });
+    other.join();
+    const std::vector<pid_t> pids = [] {
+      Pool last(1);
+      last.apply(square, 1);
+      return last.pids();
+    }();
+    for (const pid_t pid : pids) {
+      while (kill(pid, 0) == 0) std::this_thread::yield();
+    }
+  });
+  program.join();
+  EXPECT_EQ(program.exit_code(), 0);
 }
 
 TEST_F(PoolLifeTest, ItGrowsWhileTasksWaitAndShrinksWhenIdle) {

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "sluice/pool/supervisor_process.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <climits>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <list>
+#include <mutex>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "sluice/ipc/codec.h"
+#include "sluice/ipc/fd_socket.h"
+#include "sluice/pool/start_options.h"
+#include "sluice/sync/error.h"
+#include "sluice/sync/status.h"
+
+namespace sluice::internal {
+namespace {
+
+/// What the prepared process is sent of the options.
+struct Plan {
+  std::uint32_t workers = 0;
+  std::int64_t idle_ms = 0;
+  std::uint64_t max_tasks_per_worker = 0;
+  std::string name;
+
+  auto sluice_members() { return std::tie(workers, idle_ms, max_tasks_per_worker, name); }
+};
+
+constexpr std::size_t kMostPlanBytes = 4096;
+
+UniqueFd open_pidfd(pid_t pid) {
+  UniqueFd fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (fd) return fd;
+  throw Error::from_errno(errno, {.tried = "make a pool: open a pidfd",
+                                  .expected = "a kernel that grants pidfd_open(2)"});
+}
+
+std::array<UniqueFd, 2> make_channel() {
+  std::array<int, 2> ends = {};
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+    throw Error::from_errno(errno, {.tried = "make a pool: the channel to its supervisor"});
+  }
+  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
+/// Bytes in a descriptor that can be sent.
+UniqueFd as_file(const std::vector<std::byte>& bytes) {
+  UniqueFd file(memfd_create("sluice-pool-plan", MFD_CLOEXEC));
+  if (!file ||
+      pwrite(file.get(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
+    throw Error::from_errno(errno, {.tried = "make a pool: write its options"});
+  }
+  return file;
+}
+
+Plan read_plan(const UniqueFd& file) {
+  std::array<std::byte, kMostPlanBytes> bytes;
+  const ssize_t size = pread(file.get(), bytes.data(), bytes.size(), 0);
+  Plan plan;
+  if (size <= 0 ||
+      decode(std::span(bytes).first(static_cast<std::size_t>(size)), plan) != Status::ok) {
+    throw Error(Status::corrupt, {.tried = "read the options of a pool"});
+  }
+  return plan;
+}
+
+/// What the prepared process does: one supervisor for each request, until its owner is gone.
+class Prepared {
+ public:
+  explicit Prepared(FdSocket socket) : socket_(std::move(socket)) {}
+
+  void run() {
+    signal(SIGINT, SIG_IGN);
+    for (;;) {
+      std::vector<pollfd> watched = {{.fd = socket_.descriptor(), .events = POLLIN, .revents = 0}};
+      for (const Process& p : supervisors_) {
+        watched.push_back({.fd = p.sentinel(), .events = POLLIN, .revents = 0});
+      }
+      if (poll(watched.data(), watched.size(), -1) < 0) continue;
+      supervisors_.remove_if([](Process& p) { return p.join(Deadline::now()); });
+      if (watched[0].revents != 0 && !serve()) break;
+    }
+    for (Process& p : supervisors_) p.kill();
+  }
+
+ private:
+  /// False if there is nobody to serve any more.
+  bool serve() {
+    std::array<UniqueFd, 4> fds;
+    for (UniqueFd& fd : fds) {
+      if (socket_.recv_fd(fd) != Status::ok) return false;
+    }
+    auto& [memory, commands, owner, plan] = fds;
+    const Plan options = read_plan(plan);
+    supervisors_.emplace_back(StartOptions{.name = options.name, .daemon = true}, [&] {
+      const int code = supervise(memory, commands, owner, options);
+      if (code != EXIT_SUCCESS) _exit(code);
+    });
+    return socket_.send_fd(supervisors_.back().sentinel()) == Status::ok;
+  }
+
+  static int supervise(UniqueFd& segment, const UniqueFd& commands, const UniqueFd& owner,
+                       const Plan& plan) {
+    PoolMemory memory(std::move(segment));
+    PoolOptions options;
+    options.workers = plan.workers;
+    options.idle_time = std::chrono::milliseconds(plan.idle_ms);
+    options.max_tasks_per_worker = plan.max_tasks_per_worker;
+    options.name = plan.name;
+    return run_supervisor(memory, options, commands, owner);
+  }
+
+  FdSocket socket_;
+  std::list<Process> supervisors_;
+};
+
+/// Of this process; never destroyed: the process is a daemon, which ends with this one.
+struct Preparation {
+  std::mutex mutex;  ///< a request and its answer
+  pid_t owner = -1;
+  std::optional<FdSocket> socket;
+  std::optional<Process> process;
+};
+
+Preparation& preparation() {
+  static Preparation& only = *new Preparation;
+  return only;
+}
+
+/// Empty if nothing is prepared in this process.
+UniqueFd start_prepared(const PoolMemory& memory, const PoolOptions& options,
+                        const UniqueFd& commands) {
+  Preparation& prepared = preparation();
+  if (prepared.owner != getpid()) return {};
+  if (options.initializer || options.finalizer) {
+    throw Error::from_errno(
+        EINVAL, {.tried = "make the pool \"" + options.name + "\" after Pool::prepare()",
+                 .expected = "no initializer and no finalizer",
+                 .found = "one, which was made after the process that workers come from",
+                 .hint = "have a task do it, or do not call prepare()"});
+  }
+  const Plan plan = {options.workers, options.idle_time.count(), options.max_tasks_per_worker,
+                     options.name.substr(0, 256)};
+  const UniqueFd segment = memory.segment().fd();
+  const UniqueFd self = open_pidfd(getpid());
+  const UniqueFd file = as_file(encode(plan));
+  const std::scoped_lock lock(prepared.mutex);
+  UniqueFd supervisor;
+  Status status = Status::ok;
+  for (const UniqueFd* const fd : {&segment, &commands, &self, &file}) {
+    if (status == Status::ok) status = prepared.socket->send_fd(fd->get());
+  }
+  if (status == Status::ok) status = prepared.socket->recv_fd(supervisor);
+  if (status == Status::ok) return supervisor;
+  throw Error(status, {.tried = "have a supervisor forked for the pool \"" + options.name + '"',
+                       .expected = "the process that Pool::prepare() had forked"});
+}
+
+}  // namespace
+
+void prepare_supervisors() {
+  Preparation& prepared = preparation();
+  const std::scoped_lock lock(prepared.mutex);
+  if (prepared.owner == getpid()) return;
+  FdSocketPair ends = FdSocket::pair();
+  prepared.process.emplace(StartOptions{.name = "sluice-prepared", .daemon = true}, [&ends] {
+    {
+      const FdSocket other = std::move(ends.first);
+    }
+    Prepared(std::move(ends.second)).run();
+  });
+  prepared.socket.emplace(std::move(ends.first));
+  prepared.owner = getpid();
+}
+
+SupervisorProcess::SupervisorProcess(PoolMemory& memory, const PoolOptions& options) {
+  std::array<UniqueFd, 2> channel = make_channel();
+  prepared_ = start_prepared(memory, options, channel[1]);
+  if (!prepared_) {
+    const UniqueFd self = open_pidfd(getpid());
+    own_.emplace(StartOptions{.name = options.name, .daemon = true}, [&] {
+      channel[0].reset();
+      const int code = run_supervisor(memory, options, channel[1], self);
+      if (code != EXIT_SUCCESS) _exit(code);
+    });
+  }
+  commands_ = std::move(channel[0]);
+}
+
+void SupervisorProcess::command(const SupervisorCommand& command) const noexcept {
+  // One that is not there any more is found out by who waits.
+  static_cast<void>(send(commands_.get(), &command, sizeof command, MSG_NOSIGNAL));
+}
+
+bool SupervisorProcess::is_alive() const noexcept {
+  pollfd watched = {
+      .fd = own_ ? own_->sentinel() : prepared_.get(), .events = POLLIN, .revents = 0};
+  return poll(&watched, 1, 0) == 0;
+}
+
+bool SupervisorProcess::join(Deadline deadline) {
+  if (own_) return own_->join(deadline);
+  for (;;) {
+    pollfd watched = {.fd = prepared_.get(), .events = POLLIN, .revents = 0};
+    // In slices: a time that poll(2) has no room for is waited for again.
+    constexpr std::chrono::milliseconds kSlice{1000};
+    const auto left = deadline.is_never() ? kSlice
+                                          : std::chrono::ceil<std::chrono::milliseconds>(
+                                                deadline.time() - Deadline::Clock::now());
+    const auto slice = std::clamp(left, std::chrono::milliseconds(0), kSlice);
+    if (poll(&watched, 1, static_cast<int>(slice.count())) > 0) return true;
+    if (deadline.passed()) return false;
+  }
+}
+
+void SupervisorProcess::kill() noexcept {
+  if (own_) {
+    own_->kill();
+  } else {
+    syscall(SYS_pidfd_send_signal, prepared_.get(), SIGKILL, nullptr, 0);
+  }
+}
+
+}  // namespace sluice::internal
