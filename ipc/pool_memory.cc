@@ -123,14 +123,20 @@ bool PoolMemory::broken() const noexcept {
   return RealEnv::load(header_->broken, std::memory_order_acquire) != 0;
 }
 
-void PoolMemory::set_live(std::uint32_t workers) noexcept {
-  // Relaxed, here and below: a number for people, and for a guess.
-  RealEnv::store(header_->live, workers, std::memory_order_relaxed);
+void PoolMemory::set_workers(std::uint32_t live, std::uint32_t wanted) noexcept {
+  // Relaxed, here and below: numbers for people, and for a guess.
+  RealEnv::store(header_->live, live, std::memory_order_relaxed);
+  RealEnv::store(header_->wanted, wanted, std::memory_order_relaxed);  // as above
 }
 
 std::uint32_t PoolMemory::live() const noexcept {
   // Relaxed: as above.
   return RealEnv::load(header_->live, std::memory_order_relaxed);
+}
+
+std::uint32_t PoolMemory::wanted() const noexcept {
+  // Relaxed: as above.
+  return RealEnv::load(header_->wanted, std::memory_order_relaxed);
 }
 
 void PoolMemory::back(ArenaRef ref) {

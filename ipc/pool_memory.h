@@ -10,8 +10,8 @@
 // In memory: a segment of kind `pool`, version 1, with this object:
 //
 //      0 tasks u32, workers u32                    set when made
-//      8 live u32, broken u32                      by the supervisor
-//     16 freed, an event count                     by who frees a chunk
+//      8 live u32, wanted u32, broken u32          by the supervisor
+//     20 freed, an event count                     by who frees a chunk
 //    128 worker records (ipc/worker_record.h), 1 KiB each
 //        then, each at a multiple of 128: the board (lockfree/task_board.h), whose bodies are a
 //        TaskBody, and the chunks (lockfree/chunk_arena.h), which get memory when they are first
@@ -114,7 +114,7 @@ struct PoolPlan {
 };
 
 struct PoolHeader {
-  Word<std::uint32_t> tasks, workers, live, broken;
+  Word<std::uint32_t> tasks, workers, live, wanted, broken;
   EventCount freed;
 };
 static_assert(Mappable<PoolHeader>);
@@ -150,9 +150,11 @@ class PoolMemory {
   /// The pool is of no use any more; why is in a worker's record.
   void set_broken() noexcept;
   [[nodiscard]] bool broken() const noexcept;
-  /// How many workers there are, as the supervisor says.
-  void set_live(std::uint32_t workers) noexcept;
+  /// How many workers there are, and are to be where there is nothing to do, as the supervisor
+  /// says.
+  void set_workers(std::uint32_t live, std::uint32_t wanted) noexcept;
   [[nodiscard]] std::uint32_t live() const noexcept;
+  [[nodiscard]] std::uint32_t wanted() const noexcept;
 
   /// Room for `size` bytes in `bytes`: its own, or a new chunk's; ok, full, or too_large. Throws
   /// Error if the kernel has no memory for it.

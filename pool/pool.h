@@ -137,8 +137,8 @@ class Pool {
         reinterpret_cast<internal::Code>(&internal::run_call<F, internal::TaskArgument<Args>...>));
     const F function = std::forward<Fn>(fn);
     const Task task = core_->allocate(Deadline::never());
-    const auto state = prepared(task, [&] {
-      write(task, function, static_cast<const internal::TaskArgument<Args>&>(arguments)...);
+    const auto state = prepared(core_, task, [&] {
+      write(core_, task, function, static_cast<const internal::TaskArgument<Args>&>(arguments)...);
       return std::make_shared<internal::CallState<F, R>>(core_, internal::number_of(task));
     });
     core_->post(task, code, options, state);
@@ -229,22 +229,25 @@ class Pool {
                             {.tried = "make a pool", .expected = "1 worker or more", .found = "0"});
   }
 
+  using Core = std::shared_ptr<internal::PoolCore>;
+
   /// What `prepare()` gives; if it throws, the task is given back.
   template <class Prepare>
-  auto prepared(const Task& task, Prepare prepare) {
+  static auto prepared(const Core& core, const Task& task, Prepare prepare) {
     try {
       return prepare();
     } catch (...) {
-      core_->abandon(task);
+      core->abandon(task);
       throw;
     }
   }
 
   template <class F, class... Args>
-  void write(const Task& task, const F& function, const Args&... arguments) {
+  static void write(const Core& core, const Task& task, const F& function,
+                    const Args&... arguments) {
     if constexpr ((TellsItsSize<Args> && ...)) {
       const std::size_t size = (internal::function_size<F>() + ... + encoded_size(arguments));
-      Encoder out(core_->argument_room(task, size));
+      Encoder out(core->argument_room(task, size));
       internal::encode_function(function, out);
       (out.value(arguments), ...);
     } else {
@@ -254,7 +257,7 @@ class Pool {
         internal::encode_function(function, out);
         (out.value(arguments), ...);
       }
-      std::ranges::copy(bytes, core_->argument_room(task, bytes.size()).begin());
+      std::ranges::copy(bytes, core->argument_room(task, bytes.size()).begin());
     }
   }
 
@@ -283,16 +286,17 @@ class Pool {
 
   /// Submits a chunk of items.
   template <bool kApply, class F, class T>
-  Task post_chunk(const TaskOptions& options, const F& function, const internal::Items<T>& items,
-                  std::shared_ptr<internal::PendingTask> pending) {
+  static Task post_chunk(const Core& core, const TaskOptions& options, const F& function,
+                         const internal::Items<T>& items,
+                         std::shared_ptr<internal::PendingTask> pending) {
     static const internal::TaskCode code =
         internal::code_of(reinterpret_cast<internal::Code>(&internal::run_chunk<F, T, kApply>));
-    const Task task = core_->allocate(Deadline::never());
-    prepared(task, [&] {
-      write(task, function, items);
+    const Task task = core->allocate(Deadline::never());
+    prepared(core, task, [&] {
+      write(core, task, function, items);
       return 0;
     });
-    core_->post(task, code, options, std::move(pending));
+    core->post(task, code, options, std::move(pending));
     return task;
   }
 
@@ -320,7 +324,7 @@ class Pool {
         const auto from = items.begin() + static_cast<std::ptrdiff_t>(first);
         const auto n = static_cast<std::ptrdiff_t>(std::min(chunk, items.size() - first));
         core_->add_to_group(group, post_chunk<kApply, F, T>(
-                                       options.task, function, {from, from + n},
+                                       core_, options.task, function, {from, from + n},
                                        std::make_shared<internal::MapChunk<F, R>>(map, first)));
       }
     } catch (...) {
@@ -345,9 +349,9 @@ class Pool {
     const std::size_t window = options.window != 0
                                    ? options.window
                                    : std::min<std::size_t>(256, this->options().max_tasks);
-    auto submit = [this, function, task = options.task, state](internal::Items<T> items,
-                                                               std::size_t number) {
-      post_chunk<false, F, T>(task, function, items,
+    auto submit = [core = core_, function, task = options.task, state](internal::Items<T> items,
+                                                                       std::size_t number) {
+      post_chunk<false, F, T>(core, task, function, items,
                               std::make_shared<internal::StreamChunk<F, R>>(state, number));
     };
     return ResultStream<R, Input>(core_, state, std::move(input), std::move(submit),

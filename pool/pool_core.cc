@@ -537,13 +537,15 @@ void PoolCore::terminate() {
 
 /// The supervisor is no more: nor is what fetches in the background.
 void PoolCore::end_supervisor() {
+  OwnThread background;
   {
     const std::scoped_lock lock(mutex_);
     ended_ = true;
+    background = std::move(background_);
   }
   background_ends_.set();
   wake_fetchers();
-  background_.finish();
+  background.finish();
 }
 
 void PoolCore::resize(unsigned workers) {

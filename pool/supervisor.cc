@@ -112,7 +112,7 @@ class Supervisor {
     for (std::size_t i = 0; i < places_.size() && !over_; ++i) {
       if (places_[i].due && *places_[i].due <= Clock::now()) start(i);
     }
-    memory_.set_live(living());
+    memory_.set_workers(living(), wanted_);
   }
 
   void start(std::size_t i) {
@@ -257,6 +257,7 @@ class Supervisor {
         break;
       case SupervisorCommand::Verb::resize:
         wanted_ = std::clamp(command.workers, 1U, memory_.shape().workers);
+        memory_.set_workers(living(), wanted_);
         refill();
         break;
     }
@@ -269,6 +270,7 @@ class Supervisor {
     const std::uint32_t least = std::exchange(wanted_, std::min(most, 2 * std::max(now, 1U)));
     refill();
     wanted_ = least;
+    memory_.set_workers(living(), wanted_);
   }
 
   /// Stopped first: while it runs it might be done with this task and begin another.
@@ -298,7 +300,7 @@ class Supervisor {
       if (place.worker != nullptr) place.worker->kill();
     }
     for (Place& place : places_) place.worker.reset();  // joined
-    memory_.set_live(0);
+    memory_.set_workers(0, 0);
   }
 
   PoolMemory& memory_;

@@ -130,7 +130,7 @@ class Worker {
     if (status == Status::ok) return true;
     const std::uint64_t since = steady_ns();
     while (status == Status::empty || status == Status::timeout) {
-      if (status == Status::timeout && memory_.live() > options_.workers) return false;
+      if (status == Status::timeout && memory_.live() > memory_.wanted()) return false;
       status = board_.claim(task, options_.idle_time);
     }
     cells_.add_idle(steady_ns() - since);

@@ -262,6 +262,20 @@ TEST_F(PoolLifeTest, ItGrowsWhileTasksWaitAndShrinksWhenIdle) {
   EXPECT_EQ(pool.apply(square, 6), 36);
 }
 
+TEST_F(PoolLifeTest, ItIsResized) {
+  Pool pool({.workers = 1, .max_workers = 3, .idle_time = 10ms});
+  EXPECT_THROW(pool.resize(0), Error);
+  EXPECT_THROW(pool.resize(4), Error);
+  pool.resize(3);
+  while (pool.pids().size() != 3) std::this_thread::yield();
+  const std::vector<pid_t> pids = pool.pids();
+  std::this_thread::sleep_for(50ms);
+  EXPECT_EQ(pool.pids(), pids);  // who is wanted stays, however long it is idle
+  pool.resize(2);
+  while (pool.pids().size() != 2) std::this_thread::yield();
+  EXPECT_EQ(pool.apply(square, 7), 49);
+}
+
 TEST_F(PoolLifeTest, CountersAddUp) {
   Pool pool(2);
   for (int i = 0; i < 20; ++i) {
