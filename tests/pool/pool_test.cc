@@ -6,6 +6,7 @@
 #include "sluice/pool/pool.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -123,6 +124,28 @@ TEST_F(PoolTest, MoreResultsThanThereAreChunksWaitForTheirReader) {
     const std::vector<char> bytes = futures[static_cast<std::size_t>(i)].take();
     ASSERT_EQ(bytes.size(), kSize);
     ASSERT_EQ(bytes.back(), static_cast<char>(i));
+  }
+}
+
+// PO22: more than there are chunks, one after the other, also of tasks that fail or kill their
+// worker
+TEST_F(PoolTest, ChunksOfArgumentsAndResultsAreGivenBack) {
+  Pool pool(2);
+  const std::vector<char> bytes(3 << 20, 'x');  // 36 chunks are as large
+  for (int i = 0; i < 60; ++i) {
+    if (i % 3 == 0) {
+      const auto killed = pool.submit([](const std::vector<char>&) { raise(SIGKILL); }, bytes);
+      EXPECT_THROW(killed.get(), WorkerDied);
+    } else if (i % 3 == 1) {
+      EXPECT_THROW(pool.apply(
+                       [](const std::vector<char>& b) {
+                         throw std::range_error(std::string(b.begin(), b.end()));
+                       },
+                       bytes),
+                   std::range_error);
+    } else {
+      EXPECT_EQ(pool.apply([](std::vector<char> b) { return b; }, bytes).size(), bytes.size());
+    }
   }
 }
 
