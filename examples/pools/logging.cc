@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One call turns the library's log on: what its processes do is told in lines with level and process
-// name, here on standard output, between the lines that the child prints. Records of one's own go
-// the same way.
+// One call turns the library's log on: what its processes do is told in lines with level and
+// process name, here on standard output, between the lines that the child prints. Records of one's
+// own go the same way.
 
 #include <unistd.h>
 
