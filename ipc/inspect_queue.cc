@@ -103,7 +103,10 @@ void describe_producers(Inspection& inspection, const ProducerSeats& seats) {
 void inspect_queue(Inspection& inspection) {
   if (auto head = inspection.copy(kQueueHeaderBytes); head) {
     const std::uint32_t engine = get(attach_object<QueueHeader>(head->bytes())->engine);
-    if (engine == static_cast<std::uint32_t>(QueueEngine::ring)) return inspect_ring(inspection);
+    if (engine == static_cast<std::uint32_t>(QueueEngine::ring)) {
+      inspect_ring(inspection);
+      return;
+    }
     if (engine != static_cast<std::uint32_t>(QueueEngine::locked)) {
       inspection.fault("engine " + std::to_string(engine));
       return;

@@ -316,7 +316,10 @@ void PoolCore::tell_followers() {
 }
 
 void PoolCore::check_supervisor() {
-  if (memory_.broken()) return fail_all(why_broken());
+  if (memory_.broken()) {
+    fail_all(why_broken());
+    return;
+  }
   if (supervisor_->is_alive() || pending() == 0) return;
   // What its workers had done before they went with it counts.
   Task task;
@@ -357,7 +360,10 @@ void PoolCore::reclaim() {
 
 /// By nobody's cancel(), which takes the pending one away: with all others, because the pool ends.
 void PoolCore::cancel_with_all(PendingTask& pending) const {
-  if (memory_.broken()) return pending.fail(why_broken());
+  if (memory_.broken()) {
+    pending.fail(why_broken());
+    return;
+  }
   {
     const std::scoped_lock lock(mutex_);
     if (terminating_) throw terminated();
@@ -367,26 +373,25 @@ void PoolCore::cancel_with_all(PendingTask& pending) const {
 
 void PoolCore::hand_to(PendingTask& pending, const Task& task, TaskState state) {
   const TaskBody& body = *PoolMemory::body(submitter_.body(task));
-  if (state == TaskState::cancelled) return cancel_with_all(pending);
-  if (state == TaskState::dead) {
-    if (body.cause == DeathCause::cancelled) return pending.cancelled();
-    return pending.fail(why_dead(body, task, pending.name()));
+  if (state == TaskState::cancelled) {
+    cancel_with_all(pending);
+  } else if (state == TaskState::dead && body.cause == DeathCause::cancelled) {
+    pending.cancelled();
+  } else if (state == TaskState::dead) {
+    pending.fail(why_dead(body, task, pending.name()));
+  } else if (body.end == TaskEnd::value) {
+    pending.finish(memory_.read(body.result));
+  } else if (body.end == TaskEnd::exception) {
+    pending.fail(decode_exception(memory_.read(body.result)));
+  } else if (body.end == TaskEnd::refused) {
+    throw Error(Status::mismatch,
+                {.tried = "run " + pending.name(),
+                 .expected = "a worker that has loaded " + module_name(body.module),
+                 .found = "one that has not",
+                 .hint = "load the library before the pool is made"});
+  } else {
+    throw Error(Status::corrupt, {.tried = "read the result of " + pending.name()});
   }
-  switch (body.end) {
-    case TaskEnd::value:
-      return pending.finish(memory_.read(body.result));
-    case TaskEnd::exception:
-      return pending.fail(decode_exception(memory_.read(body.result)));
-    case TaskEnd::refused:
-      throw Error(Status::mismatch,
-                  {.tried = "run " + pending.name(),
-                   .expected = "a worker that has loaded " + module_name(body.module),
-                   .found = "one that has not",
-                   .hint = "load the library before the pool is made"});
-    case TaskEnd::none:
-      break;
-  }
-  throw Error(Status::corrupt, {.tried = "read the result of " + pending.name()});
 }
 
 std::exception_ptr PoolCore::why_dead(const TaskBody& body, const Task& task,

@@ -105,8 +105,8 @@ class PoolCore final : public ResultSource {
   bool fetch_until(Done done, Deadline deadline) override;
   void fetch_in_background() override;
   void wake_fetchers() override;
-  bool cancel(std::uint64_t task, bool running_too) override;
-  [[nodiscard]] bool is_running(std::uint64_t task) override;
+  bool cancel(std::uint64_t number, bool running_too) override;
+  [[nodiscard]] bool is_running(std::uint64_t number) override;
 
   // The pool's life.
 

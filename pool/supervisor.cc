@@ -134,8 +134,11 @@ class Supervisor {
       started_one_ = true;
     } catch (const Error& e) {
       cells.vacate();
-      if (!started_one_) return give_up(i, e);
-      place.due = patience_.next();
+      if (started_one_) {
+        place.due = patience_.next();
+      } else {
+        give_up(i, e);
+      }
     }
   }
 
@@ -226,9 +229,9 @@ class Supervisor {
     if (cancelled) board_.forbid_attempts(dead);
     const std::uint64_t until = cells.limit_until();
     const bool late = code == -SIGKILL && until != 0 && until <= steady_ns();
-    const DeathCause cause = cancelled ? DeathCause::cancelled
-                             : late    ? DeathCause::time_limit
-                                       : DeathCause::died;
+    DeathCause cause = DeathCause::died;
+    if (late) cause = DeathCause::time_limit;
+    if (cancelled) cause = DeathCause::cancelled;
     static_cast<void>(board_.take_over(dead, [&](const Task& task, TaskState) {
       TaskBody* const body = PoolMemory::body(board_.body(task));
       body->cause = cause;

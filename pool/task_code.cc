@@ -142,7 +142,7 @@ std::string module_name(std::uint64_t module) {
 }
 
 TaskCode remembered_code(Code function) {
-  thread_local std::unordered_map<Code, TaskCode> known;
+  static thread_local std::unordered_map<Code, TaskCode> known;
   const auto found = known.find(function);
   if (found != known.end()) return found->second;
   return known.emplace(function, code_of(function)).first->second;

@@ -143,7 +143,7 @@ std::vector<std::byte> encode_current_exception(const std::string& worker) {
     from.category = e.code().category().name();
   } catch (const std::exception& e) {
     from.text = e.what();
-  } catch (...) {  // no std::exception: its type's name is what there is to tell
+  } catch (...) {  // NOLINT(bugprone-empty-catch): its type's name is all there is to tell
   }
   return encode(from);
 }

@@ -33,6 +33,7 @@ std::string fetch(const std::string& page) {
 std::set<std::string> fetch_all(const std::vector<std::string>& pages) {
   sluice::ThreadPool pool(1);
   std::vector<Future<std::string>> tasks;
+  tasks.reserve(pages.size());
   for (const std::string& page : pages) tasks.push_back(pool.submit(fetch, page));
   std::set<std::string> fetched;
   try {

@@ -15,7 +15,7 @@ int main() {
   sluice::Logger& log = sluice::log_to(STDOUT_FILENO);
   log.debug("below the level: not written");
   sluice::Process worker([&log] {
-    std::cout << "Doing some work" << std::endl;
+    std::cout << "Doing some work\n" << std::flush;
     log.warning("that was ", 1, " piece of work");
   });
   worker.join();

@@ -51,8 +51,9 @@ int main(int argc, char** argv) {
   const int most = *std::ranges::max_element(histogram);
   for (std::size_t i = 0; i < histogram.size(); ++i) {
     const auto length = static_cast<std::size_t>(60 * histogram[i] / std::max(most, 1));
-    std::cout << (i < 12 ? "up to " : "above ") << std::setw(6) << (1 << std::min<int>(i, 11)) / 8.0
-              << " ms " << std::setw(5) << histogram[i] << ' ' << std::string(length, '#') << '\n';
+    std::cout << (i < 12 ? "up to " : "above ") << std::setw(6)
+              << static_cast<double>(std::size_t{1} << std::min<std::size_t>(i, 11)) / 8 << " ms "
+              << std::setw(5) << histogram[i] << ' ' << std::string(length, '#') << '\n';
   }
   std::filesystem::remove(path);
 }

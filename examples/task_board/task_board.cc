@@ -18,19 +18,19 @@
 using namespace std::chrono_literals;
 using sluice::Status, sluice::Task, sluice::TaskBoard, sluice::TaskState;
 
-long number_in(std::span<const std::byte> body) {
-  long number = 0;
-  std::memcpy(&number, body.data(), sizeof number);
-  return number;
-}
 int main() {
+  const auto number_in = [](std::span<const std::byte> body) {
+    long number = 0;
+    std::memcpy(&number, body.data(), sizeof number);
+    return number;
+  };
   sluice::Segment segment = sluice::Segment::create_anonymous(
       {.name = "squares", .version = 1, .fingerprint = 0}, TaskBoard::bytes_for(8, sizeof(long)),
       [](std::span<std::byte> memory) { TaskBoard::format(memory, 8, sizeof(long)); });
   const std::span<std::byte> memory = segment.object();
-
   TaskBoard::Submitter submitter(memory);
-  Task task, third;
+  Task task;
+  Task third;
   for (long n = 1; n <= 5 && submitter.try_allocate(task) == Status::ok; ++n) {
     std::memcpy(submitter.body(task).data(), &n, sizeof n);
     if (submitter.post(task, 2) == Status::ok && n == 3) third = task;
@@ -40,7 +40,8 @@ int main() {
   const auto work = [&] {
     TaskBoard::Worker worker(memory);
     for (Task mine; worker.claim(mine, 10s) == Status::ok;) {
-      const long n = number_in(worker.body(mine)), square = n * n;
+      const long n = number_in(worker.body(mine));
+      const long square = n * n;
       if (n == 3 && worker.attempts(mine) == 1) raise(SIGKILL);
       std::memcpy(worker.body(mine).data(), &square, sizeof square);
       if (worker.commit(mine) != Status::ok) return;

@@ -17,7 +17,8 @@ void tell(const char* what, double result) {
 }  // namespace
 
 int main() {
-  const double a = 8, b = 2;
+  const double a = 8;
+  const double b = 2;
   const sluice::Thread add("add", [=] { tell("8 + 2 =", a + b); });
   const sluice::Thread subtract("subtract", [=] { tell("8 - 2 =", a - b); });
   const sluice::Thread multiply("multiply", [=] { tell("8 * 2 =", a * b); });
