@@ -46,7 +46,7 @@ ItemQueuePlan ItemQueuePlan::of(const Capacity& capacity, const QueueOptions& op
                     items.units * kUnitBytes);
   }
   items.max_items = counted ? capacity.items : items.units;
-  const bool grows = !(counted && (capacity.bytes != Capacity::kNoLimit || item_bytes != 0));
+  const bool grows = !counted || (capacity.bytes == Capacity::kNoLimit && item_bytes == 0);
   items.first_units = grows ? std::min(kFirstUnits, items.units) : items.units;
   QueueRules rules = QueueRules::of(capacity, options);
   if (grows) {
