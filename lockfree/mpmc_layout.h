@@ -216,7 +216,7 @@ class MpmcView {
  private:
   static MpmcControl& check(std::span<std::byte> memory, std::size_t capacity) {
     const std::size_t needed = bytes_for(capacity);
-    MpmcControl* const control = attach_object<MpmcControl>(memory);
+    auto* const control = attach_object<MpmcControl>(memory);
     if (control != nullptr && memory.size() >= needed) return *control;
     throw Error::from_errno(EINVAL,
                             {.tried = "make a ring of " + std::to_string(capacity) + " items",
