@@ -209,6 +209,7 @@ class MpmcProducer : public MpmcSide<T, Env> {
     return 0;
   }
 
+  /// `order` is that of the claiming swap: its callers say why it suffices.
   Cell* claim(std::memory_order order) {
     const Tag me = this->sign();
     if (me == participant::kNobody) [[unlikely]]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Internal: a callable with its arguments, kept until it is run once.
+// Internal: a callable with its arguments, kept until it is run once. If a process dies here:
+// private to it.
 
 #ifndef SLUICE_POOL_BOUND_CALL_H_
 #define SLUICE_POOL_BOUND_CALL_H_

@@ -261,14 +261,20 @@ class Pool {
     }
   }
 
+  /// As a vector: itself, if it is one.
   template <class Range>
-  static auto items_of(Range&& range) {
-    internal::Items<std::ranges::range_value_t<Range>> items;
-    if constexpr (std::ranges::sized_range<Range> && requires { items.reserve(1); }) {
-      items.reserve(std::ranges::size(range));
+  static decltype(auto) items_of(Range& range) {
+    using T = std::ranges::range_value_t<Range>;
+    if constexpr (std::is_same_v<std::remove_cv_t<Range>, internal::Items<T>>) {
+      return std::as_const(range);
+    } else {
+      internal::Items<T> items;
+      if constexpr (std::ranges::sized_range<Range> && requires { items.reserve(1); }) {
+        items.reserve(std::ranges::size(range));
+      }
+      for (auto&& item : range) items.emplace_back(std::forward<decltype(item)>(item));
+      return items;
     }
-    for (auto&& item : range) items.emplace_back(std::forward<decltype(item)>(item));
-    return items;
   }
 
   template <class... Ranges>

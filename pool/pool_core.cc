@@ -81,14 +81,15 @@ std::shared_ptr<PoolCore> PoolCore::start(PoolOptions options) {
 
 void PoolCore::await_first_worker() {
   const auto is_up = [this] {
-    if (memory_.broken()) return true;
+    if (memory_.broken() || !supervisor_->is_alive()) return true;
     for (std::size_t i = 0; i < options_.max_workers; ++i) {
-      if (memory_.worker(i).state() == WorkerState::ready) return true;
+      const WorkerState state = memory_.worker(i).state();
+      if (state == WorkerState::ready || state == WorkerState::leaving) return true;
     }
     return false;
   };
   fetch_until(is_up, Deadline::never());
-  if (!memory_.broken()) return;
+  if (!memory_.broken() && supervisor_->is_alive()) return;
   const std::exception_ptr why = why_broken();
   terminate();
   std::rethrow_exception(why);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// StartOptions: how a Process or a Thread is started. A plain value.
+// StartOptions: how a Process or a Thread is started. A plain value. If a process dies here:
+// nothing is shared.
 //
 //   Process feed({.name = "feed", .daemon = true}, [&] { read_feed(tx); });
 //   Process later({.start = Start::later}, work);

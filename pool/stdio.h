@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Stdio: what a standard stream of a Program is. A plain value.
+// Stdio: what a standard stream of a Program is. A plain value. If a process dies here: nothing is
+// shared.
 //
 //   Program sort({"sort"}, {.input = Stdio::file("words"), .output = Stdio::captured()});
 

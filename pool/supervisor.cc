@@ -55,6 +55,14 @@ struct Place {
   bool cancelled = false;  ///< killed for the sake of its task
 };
 
+/// A worker that has ended, and perhaps still has a task.
+struct Death {
+  Tag tag;
+  DeathCause cause;
+  pid_t pid;
+  int code;
+};
+
 class Supervisor {
  public:
   Supervisor(PoolMemory& memory, const PoolOptions& options, const UniqueFd& commands,
@@ -92,7 +100,7 @@ class Supervisor {
 
   /// Closed, and so is the last worker's account.
   [[nodiscard]] bool is_done() {
-    if (board_.is_open() || living() != 0) return false;
+    if (board_.is_open() || living() != 0 || !deaths_.empty()) return false;
     refill();
     return living() == 0;
   }
@@ -122,15 +130,16 @@ class Supervisor {
     cells.set_state(WorkerState::starting);
     const pid_t supervisor = getpid();
     try {
-      place.worker = std::make_unique<Process>(options_.name + '-' + std::to_string(i + 1),
-                                               [this, i, supervisor] {
-                                                 // With its supervisor, which has one thread, so
-                                                 // that this means its process.
-                                                 prctl(PR_SET_PDEATHSIG, SIGKILL);
-                                                 if (getppid() != supervisor) _exit(EXIT_FAILURE);
-                                                 const int code = run_worker(memory_, i, options_);
-                                                 if (code != EXIT_SUCCESS) _exit(code);
-                                               });
+      place.worker = std::make_unique<Process>(
+          StartOptions{.name = options_.name + '-' + std::to_string(i + 1), .daemon = true},
+          [this, i, supervisor] {
+            // A task may close descriptors that it does not know, and with them a daemon's
+            // lifeline. The supervisor has one thread, so that this means its process.
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            if (getppid() != supervisor) _exit(EXIT_FAILURE);
+            const int code = run_worker(memory_, i, options_);
+            if (code != EXIT_SUCCESS) _exit(code);
+          });
       started_one_ = true;
     } catch (const Error& e) {
       cells.vacate();
@@ -167,7 +176,9 @@ class Supervisor {
       watched.push_back({.fd = places_[i].worker->sentinel(), .events = POLLIN, .revents = 0});
       who.push_back(i);
     }
-    if (poll(watched.data(), watched.size(), timeout()) <= 0) return;
+    const int ready = poll(watched.data(), watched.size(), timeout());
+    settle_deaths();
+    if (ready <= 0) return;
     if (watched[1].revents != 0) {
       over_ = true;
       return;
@@ -184,6 +195,9 @@ class Supervisor {
     for (const Place& place : places_) {
       if (place.due && (!next || *place.due < *next)) next = place.due;
     }
+    constexpr std::chrono::milliseconds kAskAgain{5};
+    if (!deaths_.empty())
+      next = std::min(next.value_or(Clock::now() + kAskAgain), Clock::now() + kAskAgain);
     if (!next) return -1;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(*next - Clock::now());
     return static_cast<int>(std::max<std::chrono::milliseconds::rep>(left.count(), 0));
@@ -232,12 +246,22 @@ class Supervisor {
     DeathCause cause = DeathCause::died;
     if (late) cause = DeathCause::time_limit;
     if (cancelled) cause = DeathCause::cancelled;
-    static_cast<void>(board_.take_over(dead, [&](const Task& task, TaskState) {
-      TaskBody* const body = PoolMemory::body(board_.body(task));
-      body->cause = cause;
-      body->death_pid = pid;
-      body->death_code = code;
-    }));
+    deaths_.push_back({dead, cause, pid, code});
+    settle_deaths();
+  }
+
+  /// The kernel may still call a process alive that has ended, while another uses its memory: a
+  /// child that it had just made with vfork(2). Such deaths are asked after again.
+  void settle_deaths() {
+    std::erase_if(deaths_, [this](const Death& death) {
+      const Status status = board_.take_over(death.tag, [&](const Task& task, TaskState) {
+        TaskBody* const body = PoolMemory::body(board_.body(task));
+        body->cause = death.cause;
+        body->death_pid = death.pid;
+        body->death_code = death.code;
+      });
+      return status != Status::busy;
+    });
   }
 
   void obey() {
@@ -312,6 +336,7 @@ class Supervisor {
   const UniqueFd& parent_pidfd_;
   TaskBoard::Supervisor board_;
   std::vector<Place> places_;
+  std::vector<Death> deaths_;  ///< not settled
   std::uint32_t wanted_;
   Patience patience_;
   bool started_one_ = false;
@@ -323,6 +348,8 @@ class Supervisor {
 int run_supervisor(PoolMemory& memory, const PoolOptions& options, const UniqueFd& commands,
                    const UniqueFd& parent_pidfd) {
   signal(SIGINT, SIG_IGN);
+  signal(SIGCHLD,
+         SIG_DFL);  // the user's may be ignored, and then nobody would know how a worker ended
   return Supervisor(memory, options, commands, parent_pidfd).run();
 }
 

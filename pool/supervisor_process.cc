@@ -88,6 +88,7 @@ class Prepared {
 
   void run() {
     signal(SIGINT, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
     for (;;) {
       std::vector<pollfd> watched = {{.fd = socket_.descriptor(), .events = POLLIN, .revents = 0}};
       for (const Process& p : supervisors_) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Internal: the names of types, for people.
+// Internal: the names of types, for people. If a process dies here: pure functions.
 
 #ifndef SLUICE_POOL_TYPE_NAME_H_
 #define SLUICE_POOL_TYPE_NAME_H_

@@ -93,6 +93,7 @@ class Worker {
     cells_.begin(getpid(), participant::self(), steady_ns());
     if (!initialize()) return EXIT_FAILURE;
     cells_.set_state(WorkerState::ready);
+    if (options_.initializer) board_.wake();  // who makes the pool waits for that
     work();
     cells_.set_state(WorkerState::leaving);
     if (options_.finalizer) options_.finalizer();

@@ -107,6 +107,32 @@ TEST_F(PoolFailureTest, HowAWorkerEndedIsTold) {
   EXPECT_EQ(pool.apply(square, 5), 25);
 }
 
+// C32: where the host ignores SIGCHLD nobody else may be told how a worker ended
+TEST_F(PoolFailureTest, HowAWorkerEndedIsToldWhereTheHostIgnoresItsChildren) {
+  const auto before = signal(SIGCHLD, SIG_IGN);
+  {
+    Pool pool(1);
+    try {
+      pool.apply([] { raise(SIGKILL); });
+      FAIL();
+    } catch (const WorkerDied& e) {
+      EXPECT_EQ(e.signal(), SIGKILL);
+    }
+    EXPECT_EQ(pool.apply(square, 5), 25);
+  }
+  signal(SIGCHLD, before);
+}
+
+// C31's kin: a pool whose supervisor is killed while its first worker starts is no pool
+TEST_F(PoolFailureTest, ASupervisorThatDiesBeforeThereIsAWorkerIsAnError) {
+  PoolOptions options = {.workers = 1};
+  options.initializer = [] {
+    kill(getppid(), SIGKILL);
+    pause();
+  };
+  EXPECT_THROW(const Pool pool(options), Error);
+}
+
 // C2: an idle worker that dies costs nothing
 TEST_F(PoolFailureTest, AnIdleWorkerThatIsKilledIsReplacedAndNoTaskHangs) {
   Pool pool(2);

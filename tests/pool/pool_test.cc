@@ -282,19 +282,16 @@ TEST_F(PoolTest, WhatCannotBeWrittenOrReadFailsItsTaskAloneAndTheWorkerStays) {
 
 // AS3
 TEST_F(PoolTest, AResultAwaitedForTooShortIsStillDelivered) {
+  Value<int> go(0);
   Pool pool(1);
-  const auto future = pool.submit(
-      [](int n) {
-        std::this_thread::sleep_for(100ms);
-        return n;
-      },
-      5);
+  const auto future = pool.submit([g = shared_ref(go)](int n) { return g->wait(0) + n; }, 5);
   EXPECT_FALSE(future.wait(1ms));
   EXPECT_FALSE(future.wait(0ms));
   EXPECT_FALSE(future.wait(-5s));
   EXPECT_THROW(static_cast<void>(future.get(1ms)), Error);
-  EXPECT_EQ(future.get(), 5);
-  EXPECT_EQ(future.get(), 5);
+  go.store(1);
+  EXPECT_EQ(future.get(), 6);
+  EXPECT_EQ(future.get(), 6);
 }
 
 // PO5, PO25: callbacks, one at a time, before get() returns
@@ -336,15 +333,17 @@ TEST_F(PoolTest, ACallbackMaySubmitToThePoolAndTerminateIt) {  // C15
 
 // FU5
 TEST_F(PoolTest, WhatHasNotBegunCanBeCancelled) {
+  Value<int> go(0);
   Pool pool(1);
-  const auto first = pool.submit([] { std::this_thread::sleep_for(200ms); });
-  while (!first.running() && !first.done()) std::this_thread::yield();
+  const auto first = pool.submit([g = shared_ref(go)] { g->wait(0); });
+  while (!first.running()) std::this_thread::yield();
   const auto second = pool.submit([] {});
   EXPECT_TRUE(second.cancel());
   EXPECT_TRUE(second.cancel());
   EXPECT_TRUE(second.cancelled());
   EXPECT_THROW(second.get(), CancelledError);
   EXPECT_FALSE(first.cancel());
+  go.store(1);
   first.get();
   EXPECT_FALSE(first.cancel());
 }
