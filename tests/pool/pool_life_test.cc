@@ -323,15 +323,16 @@ TEST_F(PoolLifeTest, NoDescriptorIsLeft) {
 }
 
 /// Runs `body` in a session of its own whose terminal gets Ctrl-C as soon as it has printed a line;
-/// gives its exit code.
-template <class Body>
-int exit_code_after_ctrl_c(Body body) {
+/// gives its exit code. `then` is called after Ctrl-C.
+template <class Body, class Then = void (*)()>
+int exit_code_after_ctrl_c(Body body, Then then = [] {}) {
   int master = -1;
   const pid_t pid = forkpty(&master, nullptr, nullptr, nullptr);
   if (pid == 0) _exit(body());
   std::array<char, 256> text = {};
   EXPECT_GT(read(master, text.data(), text.size()), 0);
   EXPECT_EQ(write(master, "\x03", 1), 1);
+  then();
   int status = 0;
   EXPECT_EQ(waitpid(pid, &status, 0), pid);
   close(master);
@@ -391,6 +392,47 @@ TEST_F(PoolLifeTest, CtrlCEndsAWaitBesideCallbacks) {
     all.on_done([] {});
     all.get();
   });
+}
+
+TEST_F(PoolLifeTest, WorkersDoNotHearSigint) {
+  Pool pool(1);
+  EXPECT_EQ(pool.apply(
+                [](int n) {
+                  raise(SIGINT);
+                  return n;
+                },
+                3),
+            3);
+}
+
+TEST_F(PoolLifeTest, WhatRunsMayEndWithinTheGraceTimeAfterCtrlC) {
+  Value<int> go(0);
+  Value<int> begun(0);
+  Value<int> done(0);
+  const auto program = [&] {
+    const InterruptGuard guard;
+    Pool pool({.workers = 2, .grace = 30s});
+    const auto task = [g = shared_ref(go), b = shared_ref(begun), d = shared_ref(done)](int) {
+      b->fetch_add(1);
+      g->wait(0);
+      d->fetch_add(1);
+    };
+    const auto all = pool.map_async(PoolMapOptions{.chunk = 1}, task, std::vector<int>(100));
+    while (begun.load() < 2) std::this_thread::yield();
+    puts("ready");
+    fflush(stdout);
+    try {
+      all.get();
+    } catch (const Error& e) {
+      if (e.code() == Status::interrupted) return InterruptGuard::kExitCode;
+    } catch (const CancelledError&) {
+      return 1;
+    }
+    return 2;
+  };
+  EXPECT_EQ(exit_code_after_ctrl_c(program, [&] { go.store(1); }), InterruptGuard::kExitCode);
+  EXPECT_GE(done.load(), 2);
+  EXPECT_EQ(done.load(), begun.load());
 }
 
 TEST_F(PoolLifeTest, WithoutAGuardCtrlCEndsTheProcessAndItsWorkersWithIt) {
