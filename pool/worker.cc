@@ -206,7 +206,6 @@ std::uint64_t steady_ns() noexcept {
 }
 
 int run_worker(PoolMemory& memory, std::size_t place, const PoolOptions& options) {
-  signal(SIGINT, SIG_IGN);
   keep_memory();
   // Whoever would have to be found dead is watched by the supervisor, who then wakes this one.
   constexpr std::chrono::milliseconds kSlice{1000};

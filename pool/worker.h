@@ -4,7 +4,8 @@
 //
 //   const WorkerEnd end = run_worker(memory, place, options);     // in a process of its own
 //
-// It ignores SIGINT, which a terminal sends to everybody: its pool decides what Ctrl-C means.
+// It ignores SIGINT, as the supervisor does that has forked it: a terminal sends it to everybody,
+// and the pool decides what Ctrl-C means.
 //
 // Units: none. Errors: none come out; an initializer that throws is written to the worker's record.
 // Threads: one. If a process dies here: the supervisor takes its task over (pool/supervisor.h).

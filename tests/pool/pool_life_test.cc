@@ -430,7 +430,12 @@ TEST_F(PoolLifeTest, WhatRunsMayEndWithinTheGraceTimeAfterCtrlC) {
     }
     return 2;
   };
-  EXPECT_EQ(exit_code_after_ctrl_c(program, [&] { go.store(1); }), InterruptGuard::kExitCode);
+  // Late enough for a pool without patience to have killed them; that is all the time is for.
+  const auto let_go = [&] {
+    std::this_thread::sleep_for(500ms);
+    go.store(1);
+  };
+  EXPECT_EQ(exit_code_after_ctrl_c(program, let_go), InterruptGuard::kExitCode);
   EXPECT_GE(done.load(), 2);
   EXPECT_EQ(done.load(), begun.load());
 }
