@@ -23,7 +23,9 @@ def _refuse(name, why):
     fail("//%s:%s: %s" % (native.package_name(), name, why))
 
 def _check_layer(name, deps):
-    here = _folder(native.package_name())
+    here = native.package_name()
+    if here not in MAY_USE:
+        here = _folder(here)
     if here not in MAY_USE:
         return
     if type(deps) != "list":

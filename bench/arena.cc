@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Chunks of sluice's arena, beside blocks of Boost's managed_shared_memory.
-// README.md has the method and says how to read the table.
+// docs/benchmarking.md has the method and says how to read the table.
 //
 //   ./bazelw run -c opt //bench:arena -- --json=arena.json
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Array under its lock, beside a plain one with a pthread mutex and Boost.Interprocess's vector
-// with its mutex. README.md has the method and says how to read the table.
+// with its mutex. docs/benchmarking.md has the method and says how to read the table.
 //
 //   ./bazelw run -c opt //bench:array -- --json=array.json
 

@@ -60,7 +60,7 @@ void add_array_cases(Suite& suite) {
              .better = Better::lower,
              .limit = Yardstick::pingpong},
             {{"sluice", {alone<Array<std::byte>>()}},
-             {"pthread_pshared", {alone<PthreadArray<Robust::no>>()}},
+             {"pthread", {alone<PthreadArray<Robust::no>>()}},
              {"pthread_robust", {alone<PthreadArray<Robust::yes>>()}},
              {"boost_interprocess", {alone<BoostArray>()}}});
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Barrier between two processes, beside pthread's and others. README.md has the method and says how
-// to read the table.
+// Barrier between two processes, beside pthread's and others. docs/benchmarking.md has the method
+// and says how to read the table.
 //
 //   ./bazelw run -c opt //bench:barrier -- --json=barrier.json
 

@@ -126,7 +126,7 @@ void add_barrier_cases(Suite& suite) {
             {{"sluice", {processes<SluiceBarrier>(WaitMode::spin)}},
              {"sluice_action", {processes<SluiceBarrierWithAction>(WaitMode::spin)}},
              {"textbook", {processes<TextbookBarrier>(WaitMode::spin)}},
-             {"pthread_pshared", {processes<PthreadBarrier>(WaitMode::spin)}},
+             {"pthread", {processes<PthreadBarrier>(WaitMode::spin)}},
              {"std", {threads<StdBarrier>()}},
              {"boost_condition", {processes<BoostConditionBarrier>(WaitMode::spin)}}});
   suite.add({.group = "barrier",
@@ -135,7 +135,7 @@ void add_barrier_cases(Suite& suite) {
              .better = Better::lower,
              .limit = Yardstick::futex_pingpong},
             {{"sluice", {processes<SluiceBarrier>(WaitMode::block)}},
-             {"pthread_pshared", {processes<PthreadBarrier>(WaitMode::block)}},
+             {"pthread", {processes<PthreadBarrier>(WaitMode::block)}},
              {"boost_condition", {processes<BoostConditionBarrier>(WaitMode::block)}}});
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A Boost map in a segment of sluice, beside one in Boost's managed_shared_memory.
-// README.md has the method and says how to read the table.
+// docs/benchmarking.md has the method and says how to read the table.
 //
 //   ./bazelw run -c opt //bench:boost_containers -- --json=boost_containers.json
 

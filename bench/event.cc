@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Event, AutoResetEvent and Once between two processes, beside what is used in their place.
-// README.md has the method and says how to read the table.
+// docs/benchmarking.md has the method and says how to read the table.
 //
 //   ./bazelw run -c opt //bench:event -- --json=event.json
 

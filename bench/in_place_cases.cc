@@ -29,8 +29,8 @@ void add_in_place(Suite& suite, const std::string& name) {
 }  // namespace
 
 void add_in_place_cases(Suite& suite) {
-  add_in_place<Touch::everything>(suite, "in_place");
-  add_in_place<Touch::nothing>(suite, "in_place_untouched");
+  add_in_place<Touch::everything>(suite, "oneway_zero_copy");
+  add_in_place<Touch::nothing>(suite, "oneway_zero_copy_untouched");
 }
 
 }  // namespace sluice::bench

@@ -14,6 +14,9 @@
 // returns false instead of sleeping. An item has stamp(), carries() and number_of(), as Message
 // has.
 //
+// A queue that does not keep the order of a producer says so: static constexpr bool kInOrder =
+// false.
+//
 // Threads, processes, death: as harness/traffic.h.
 
 #ifndef SLUICE_BENCH_MANY_SIDES_H_
@@ -169,13 +172,21 @@ class Stream {
     bool over_ = false;
   };
 
-  /// Whole, and in the order of its producer.
+  /// Whole, and in the order of its producer, where there is one.
   void check(const Item& item, std::array<std::uint64_t, kMostSides>& last) const {
     const std::uint64_t number = number_of(item);
     const std::uint64_t producer = number >> kCountBits;
     if (producer >= sides_ || !item.carries(number)) wrong_message(0, number);
-    if (number <= last[producer]) wrong_message(last[producer] + 1, number);
+    if (is_in_order() && number <= last[producer]) wrong_message(last[producer] + 1, number);
     last[producer] = number;
+  }
+
+  static constexpr bool is_in_order() {
+    if constexpr (requires { Queue::kInOrder; }) {
+      return Queue::kInOrder;
+    } else {
+      return true;
+    }
   }
 
   void expect_all(const Tally& tally) const {

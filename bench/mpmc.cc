@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Many producers and many consumers: what the claim that names its owner costs. README.md has the
-// method and says how to read the table.
+// Many producers and many consumers: what the claim that names its owner costs.
+// docs/benchmarking.md has the method and says how to read the table.
 //
 //   ./bazelw run -c opt //bench:mpmc -- --json=mpmc.json
 

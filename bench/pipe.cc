@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Pipes between two processes, and the typed ring that lies below them, beside what else there is.
-// README.md has the method and says how to read the table.
+// docs/benchmarking.md has the method and says how to read the table.
 //
 //   ./bazelw run -c opt //bench:pipe -- --json=pipe.json
 //   ./bazelw run -c opt //bench:pipe -- --quick --benchmark_filter=/64/

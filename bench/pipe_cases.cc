@@ -4,8 +4,11 @@
 
 #include <sys/socket.h>
 
+#include <cstddef>
+#include <iostream>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "sluice/bench/harness/channels.h"
 #include "sluice/bench/harness/spin.h"
@@ -13,6 +16,8 @@
 #include "sluice/bench/harness/yardsticks.h"
 #include "sluice/bench/rivals/boost_interprocess.h"
 #include "sluice/bench/rivals/descriptors.h"
+#include "sluice/bench/rivals/message_libraries.h"
+#include "sluice/bench/rivals/posix_mq.h"
 #include "sluice/bench/rivals/sluice_connection.h"
 #include "sluice/bench/rivals/sluice_pipe.h"
 
@@ -57,22 +62,40 @@ Subject socketpair_subject() {
   return subject;
 }
 
-template <class... Traffics>
-void add_pipes(Suite& suite) {
-  (suite.add(Traffics::in_group("pipe"),
-             {waiting_subject<Traffics, SluicePipe<Traffics::kSize>>("sluice"),
-              waiting_subject<Traffics, SluiceConnection<Traffics::kSize>>("sluice_connection"),
-              waiting_subject<Traffics, SluiceSealed<Traffics::kSize>>("sluice_sealed"),
-              pipe_subject<Traffics>(), socketpair_subject<Traffics>(),
-              waiting_subject<Traffics, BoostInterprocess<Traffics::kSize>>("boost_interprocess")}),
-   ...);
+template <class Traffic>
+std::vector<Subject> pipes() {
+  constexpr std::size_t kSize = Traffic::kSize;
+  std::vector<Subject> subjects = {
+      waiting_subject<Traffic, SluicePipe<kSize>>("sluice"),
+      waiting_subject<Traffic, SluiceConnection<kSize>>("sluice_connection"),
+      waiting_subject<Traffic, SluiceSealed<kSize>>("sluice_sealed"),
+      pipe_subject<Traffic>(),
+      socketpair_subject<Traffic>(),
+      waiting_subject<Traffic, BoostInterprocess<kSize>>("boost_interprocess")};
+  if (PosixMq<kSize>::is_allowed()) {
+    subjects.push_back(waiting_subject<Traffic, PosixMq<kSize>>("posix_mq"));
+  } else {
+    std::cerr << "SKIPPED: posix_mq with messages of " << kSize
+              << " bytes: /proc/sys/fs/mqueue forbids it\n";
+  }
+#ifdef SLUICE_BENCH_HAS_ZEROMQ
+  subjects.push_back(waiting_subject<Traffic, ZeroMq<kSize>>("zeromq"));
+#endif
+#ifdef SLUICE_BENCH_HAS_NNG
+  subjects.push_back(waiting_subject<Traffic, Nng<kSize>>("nng"));
+#endif
+  return subjects;
 }
 
-/// Round trips of those who sleep for each message.
+template <class... Traffics>
+void add_pipes(Suite& suite) {
+  (suite.add(Traffics::in_group("pipe"), pipes<Traffics>()), ...);
+}
+
 void add_asleep(Suite& suite) {
   using Traffic = RoundTrip<8>;
   Case what = Traffic::in_group("pipe");
-  what.name = "pipe/asleep/8";
+  what.name = "pipe/rtt_asleep/8";
   what.limit = Yardstick::futex_pingpong;
   // A pinned process has one CPU, where sluice's calls sleep at once.
   const auto blocking = []<class Channel>(const std::string& name, Channel make) {
@@ -93,9 +116,15 @@ void add_asleep(Suite& suite) {
 }  // namespace
 
 void add_pipe_cases(Suite& suite) {
+#ifndef SLUICE_BENCH_HAS_ZEROMQ
+  std::cerr << "SKIPPED: zeromq: no <zmq.h>\n";
+#endif
+#ifndef SLUICE_BENCH_HAS_NNG
+  std::cerr << "SKIPPED: nng: no <nng/nng.h>\n";
+#endif
   add_asleep(suite);
   add_pipes<OneWay<8>, OneWay<64>, OneWay<256>, OneWay<1024>, OneWay<4096>, OneWay<65536>>(suite);
-  add_pipes<RoundTrip<8>, RoundTrip<64>, RoundTrip<1024>>(suite);
+  add_pipes<RoundTrip<8>, RoundTrip<64>, RoundTrip<1024>, RoundTrip<65536>>(suite);
 }
 
 }  // namespace sluice::bench

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The pool of processes, beside Python's. README.md has the method and says how to read the table.
+// The pool of processes, beside Python's. docs/benchmarking.md has the method and says how to read
+// the table.
 //
 //   ./bazelw run -c opt //bench:pool -- --json=pool.json
 

@@ -3,24 +3,33 @@
 #include "sluice/bench/pool_cases.h"
 
 #include <sched.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <functional>
 #include <iostream>
 #include <numeric>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <thread>
 #include <vector>
 
 #include "sluice/bench/harness/slice.h"
+#include "sluice/bench/harness/spin.h"
 #include "sluice/bench/harness/subject.h"
 #include "sluice/bench/harness/yardsticks.h"
+#include "sluice/bench/rivals/event.h"
 #include "sluice/bench/rivals/python_pool.h"
+#include "sluice/ipc/shared.h"
 #include "sluice/pool/future.h"
 #include "sluice/pool/pool.h"
+#include "sluice/pool/process.h"
+#include "sluice/pool/start_options.h"
 #include "sluice/sync/platform.h"
 
 namespace sluice::bench {
@@ -92,9 +101,34 @@ double awake(SliceTimes times) {
   return Slice::seconds_per_call(times, [&] { pool.apply(same, 1); }) * 1e6;
 }
 
+/// After which who waits for a task sleeps, and so does its processor.
+constexpr std::chrono::milliseconds kPause{2};
+
 double asleep(SliceTimes times) {
   Pool pool(2);
-  return median_of_calls(times, std::chrono::milliseconds(2), [&] { pool.apply(same, 1); });
+  return median_of_calls(times, kPause, [&] { pool.apply(same, 1); });
+}
+
+struct Words {
+  static constexpr std::string_view kTypeName = "sluice.bench.TwoWords/1";
+  FutexEvent<Wait::block> there, back;
+};
+
+/// Two processes with a word each, asleep as long: what the machine itself takes for that.
+double asleep_bare(SliceTimes times) {
+  Shared<Words> words;
+  Process echo(StartOptions{.daemon = true}, [&words] {
+    for (;;) {
+      words->there.wait();
+      words->back.set();
+    }
+  });
+  const double median = median_of_calls(times, kPause, [&words] {
+    words->there.set();
+    words->back.wait();
+  });
+  echo.kill();
+  return median;
 }
 
 double submit(SliceTimes times) {
@@ -121,11 +155,38 @@ double imap_unordered(SliceTimes times) {
   });
 }
 
+double imap(SliceTimes times) {
+  const std::vector<int> items = numbers(20'000);
+  Pool pool(2);
+  return rate_of(times, items.size(), [&] {
+    for (const int n : pool.imap(same, items)) static_cast<void>(n);
+  });
+}
+
 double mebibyte(SliceTimes times) {
   const std::vector<char> bytes(1 << 20, 'x');
   Pool pool(2);
   return median_of_calls(times, Clock::duration::zero(),
                          [&] { pool.apply([](std::vector<char> b) { return b; }, bytes); });
+}
+
+double start_join(SliceTimes times) {
+  return median_of_calls(times, Clock::duration::zero(), [] {
+    Process child([] {});
+    child.join();
+  });
+}
+
+/// What the machine takes for it: a fork, an end, and its being told.
+double fork_and_wait(SliceTimes times) {
+  return median_of_calls(times, Clock::duration::zero(), [] {
+    const pid_t child = ::fork();
+    if (child < 0) throw std::system_error(errno, std::generic_category(), "fork");
+    if (child == 0) ::_exit(0);
+    int status = 0;
+    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+  });
 }
 
 /// Of a process that has touched so many bytes.
@@ -152,7 +213,7 @@ void add_pool_cases(Suite& suite) {
   const bool has_python = PythonPool::is_there();
   if (!has_python) std::cerr << "SKIPPED: python3 with multiprocessing is not there\n";
   const auto add = [&](const Case& what, const Measure& measure, const char* python,
-                       const char* executor = nullptr) {
+                       const char* executor = nullptr, const Measure& bare = nullptr) {
     std::vector<Subject> subjects = {{"sluice", {alone(measure)}}};
     if (has_python && python != nullptr) {
       subjects.push_back({"python", {PythonPool::variant("", python)}});
@@ -160,6 +221,7 @@ void add_pool_cases(Suite& suite) {
     if (has_python && executor != nullptr) {
       subjects.push_back({"python_executor", {PythonPool::variant("", executor)}});
     }
+    if (bare != nullptr) subjects.push_back({"futex", {alone(bare)}});
     suite.add(what, subjects);
   };
   const auto time = [](const std::string& name, Yardstick limit) {
@@ -170,15 +232,24 @@ void add_pool_cases(Suite& suite) {
   };
   add(time("roundtrip_awake", Yardstick::pingpong), awake, PythonPool::kAwake,
       PythonPool::kAwakeExecutor);
-  add(time("roundtrip_asleep", Yardstick::futex_pingpong), asleep, PythonPool::kAsleep);
+  add(time("roundtrip_asleep", Yardstick::futex_pingpong), asleep, PythonPool::kAsleep, nullptr,
+      asleep_bare);
   add(rate("submit"), submit, PythonPool::kSubmit);
   add(rate("map"), map, PythonPool::kMap);
+  add(rate("imap"), imap, PythonPool::kImapInOrder);
   add(rate("imap_unordered"), imap_unordered, PythonPool::kImap);
   add(time("arg_1mib", Yardstick::memcpy4k), mebibyte, PythonPool::kMebibyte);
   add(time("startup2", Yardstick::futex_pingpong), start(2, 0), PythonPool::kStart2);
   add(time("startup8", Yardstick::futex_pingpong), start(8, 0), PythonPool::kStart8);
   constexpr std::size_t kWeight = std::size_t{256} << 20;
   add(time("startup2_of_256_mib", Yardstick::futex_pingpong), start(2, kWeight), nullptr);
+  Case process = time("start_join", Yardstick::futex_pingpong);
+  process.group = "process";
+  process.name = "process/start_join";
+  add(process, start_join, PythonPool::kStartJoin);
+  process.group = "limit";
+  process.name = "limit/fork";
+  suite.add(process, {{"limit", {alone(fork_and_wait)}}});
 }
 
 }  // namespace sluice::bench

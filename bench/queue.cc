@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Queues between processes: what locks, encoding and waiting cost over a bare ring, and what others
-// take. README.md has the method and says how to read the table.
+// take. docs/benchmarking.md has the method and says how to read the table.
 //
 //   ./bazelw run -c opt //bench:queue -- --json=queue.json
 

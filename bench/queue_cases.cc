@@ -38,8 +38,9 @@ Subject waiting_subject(const std::string& name, std::size_t sides) {
 
 Case case_of(const std::string& what, std::size_t sides, const std::string& item) {
   const std::string many = std::to_string(sides);
+  const std::string crowd = sides == 1 ? "" : many + "x" + many + "/";
   return {.group = "queue",
-          .name = "queue/" + what + "/" + many + "x" + many + "/" + item,
+          .name = "queue/" + what + "/" + crowd + item,
           .unit = "Mitem/s",
           .better = Better::higher,
           .limit = Yardstick::reference_ring};
@@ -49,7 +50,7 @@ Case case_of(const std::string& what, std::size_t sides, const std::string& item
 std::vector<Subject> python(std::size_t bytes) {
   static const bool is_there = PythonQueue::is_there();
   if (is_there) {
-    return {{"python_multiprocessing",
+    return {{"python",
              {PythonQueue::stream("pinned", bytes, slots_for(bytes), true),
               PythonQueue::stream("free", bytes, slots_for(bytes), false)}}};
   }
@@ -120,7 +121,7 @@ void add_queue_cases(Suite& suite) {
   suite.add(case_of("string", 1, "100"), {waiting_subject<SluiceTexts, Text>("sluice", 1)});
   add_trips(suite, "queue/rtt/8", Yardstick::pingpong, {Wait::block, Wait::spin});
   // A pinned process has one CPU, where sluice's calls sleep at once.
-  add_trips(suite, "queue/asleep/8", Yardstick::futex_pingpong, {Wait::block});
+  add_trips(suite, "queue/rtt_asleep/8", Yardstick::futex_pingpong, {Wait::block});
 }
 
 }  // namespace sluice::bench

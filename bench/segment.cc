@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Shared memory by name: attaching to it, and reaching what lies there. README.md has the method
-// and says how to read the table.
+// Shared memory by name: attaching to it, and reaching what lies there. docs/benchmarking.md has
+// the method and says how to read the table.
 //
 //   ./bazelw run -c opt //bench:segment -- --json=segment.json
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Semaphore between two processes, beside POSIX's and Boost.Interprocess's. README.md has the
-// method and says how to read the table.
+// Semaphore between two processes, beside POSIX's and Boost.Interprocess's. docs/benchmarking.md
+// has the method and says how to read the table.
 //
 //   ./bazelw run -c opt //bench:semaphore -- --json=semaphore.json
 

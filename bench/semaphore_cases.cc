@@ -104,28 +104,28 @@ Subject awake(std::string name) {
 void add_semaphore_cases(Suite& suite) {
   using Owned = OwnedSemaphore<kPermits>;
   suite.add({.group = "semaphore",
-             .name = "semaphore/alone",
+             .name = "semaphore/uncontended",
              .unit = "ns",
              .better = Better::lower,
              .limit = Yardstick::pingpong},
             {{"sluice", {alone<Semaphore>()}},
              {"sluice_bounded", {alone<BoundedSemaphore>()}},
              {"sluice_owned", {alone<Owned>()}},
-             {"posix_pshared", {alone<PosixSemaphore>()}},
+             {"sem_t", {alone<PosixSemaphore>()}},
              {"boost_interprocess", {alone<BoostSemaphore>()}}});
   suite.add({.group = "semaphore",
              .name = "semaphore/pingpong_asleep",
              .unit = "ns",
              .better = Better::lower,
              .limit = Yardstick::futex_pingpong},
-            {asleep<Semaphore>("sluice"), asleep<PosixSemaphore>("posix_pshared"),
+            {asleep<Semaphore>("sluice"), asleep<PosixSemaphore>("sem_t"),
              asleep<BoostSemaphore>("boost_interprocess")});
   suite.add({.group = "semaphore",
              .name = "semaphore/pingpong_awake",
              .unit = "ns",
              .better = Better::lower,
              .limit = Yardstick::pingpong},
-            {awake<Semaphore>("sluice"), awake<PosixSemaphore>("posix_pshared"),
+            {awake<Semaphore>("sluice"), awake<PosixSemaphore>("sem_t"),
              awake<BoostSemaphore>("boost_interprocess")});
 }
 

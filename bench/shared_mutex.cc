@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // SharedMutex between processes, beside pthread's and Boost.Interprocess's reader/writer locks.
-// README.md has the method and says how to read the table.
+// docs/benchmarking.md has the method and says how to read the table.
 //
 //   ./bazelw run -c opt //bench:shared_mutex -- --json=shared_mutex.json
 

@@ -110,7 +110,7 @@ void add_shared_mutex_cases(Suite& suite) {
              .better = Better::lower,
              .limit = Yardstick::pingpong},
             {{"sluice", {reading<Ours>()}},
-             {"pthread_pshared", {reading<PthreadRwlock>()}},
+             {"pthread", {reading<PthreadRwlock>()}},
              {"boost_interprocess", {reading<BoostSharableMutex>()}}});
   suite.add({.group = "shared_mutex",
              .name = "shared_mutex/read2",
@@ -118,7 +118,7 @@ void add_shared_mutex_cases(Suite& suite) {
              .better = Better::higher,
              .limit = Yardstick::reference_ring},
             {{"sluice", {reading_at_once<Ours>()}},
-             {"pthread_pshared", {reading_at_once<PthreadRwlock>()}},
+             {"pthread", {reading_at_once<PthreadRwlock>()}},
              {"boost_interprocess", {reading_at_once<BoostSharableMutex>()}}});
   suite.add({.group = "shared_mutex",
              .name = "shared_mutex/write",
@@ -126,7 +126,7 @@ void add_shared_mutex_cases(Suite& suite) {
              .better = Better::lower,
              .limit = Yardstick::pingpong},
             {{"sluice", {writing<Ours>()}},
-             {"pthread_pshared", {writing<PthreadRwlock>()}},
+             {"pthread", {writing<PthreadRwlock>()}},
              {"boost_interprocess", {writing<BoostSharableMutex>()}}});
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Tasks from a process to a worker process and back (lockfree/task_board.h), beside two bare rings.
-// README.md has the method and says how to read the table.
+// docs/benchmarking.md has the method and says how to read the table.
 //
 //   ./bazelw run -c opt //bench:task_board -- --json=task_board.json
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The newest value of Latest, beside std::atomic, a struct under a lock, a seqlock and plain
-// memory. README.md has the method and says how to read the table.
+// memory. docs/benchmarking.md has the method and says how to read the table.
 //
 //   ./bazelw run -c opt //bench:value -- --json=value.json
 

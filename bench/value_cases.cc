@@ -112,7 +112,7 @@ void add_alone(Suite& suite, const std::string& name) {
   using Robustly = LockedValue<kSize, PthreadMutex<Robust::yes>>;
   std::vector<Subject> subjects = {{"sluice", {alone<SluiceValue<kSize>, kCall>()}},
                                    {"sluice_mutex", {alone<LockedValue<kSize, Mutex>, kCall>()}},
-                                   {"pthread_pshared", {alone<Locked, kCall>()}},
+                                   {"pthread", {alone<Locked, kCall>()}},
                                    {"pthread_robust", {alone<Robustly, kCall>()}},
                                    {"seqlock_unsafe", {alone<SeqlockValue<kSize>, kCall>()}},
                                    {"memcpy_unsafe", {alone<CopiedValue<kSize>, kCall>()}}};
@@ -134,7 +134,7 @@ void add_load_beside_a_writer(Suite& suite) {
   using Locked = LockedValue<kSize, PthreadMutex<Robust::no>>;
   suite.add(in_ns("value/load_beside_writer/" + std::to_string(kSize)),
             {{"sluice", {loading_beside_a_writer<SluiceValue<kSize>>()}},
-             {"pthread_pshared", {loading_beside_a_writer<Locked>()}},
+             {"pthread", {loading_beside_a_writer<Locked>()}},
              {"seqlock_unsafe", {loading_beside_a_writer<SeqlockValue<kSize>>()}},
              {"memcpy_unsafe", {loading_beside_a_writer<CopiedValue<kSize>>()}}});
 }
@@ -148,7 +148,7 @@ void add_value_cases(Suite& suite) {
   suite.add(in_ns("value/fetch_add/two"),
             {{"sluice", {adding<SluiceValue<8>>()}},
              {"std_atomic", {adding<AtomicValue<8>>()}},
-             {"pthread_pshared", {adding<LockedValue<8, PthreadMutex<Robust::no>>>()}}});
+             {"pthread", {adding<LockedValue<8, PthreadMutex<Robust::no>>>()}}});
   add_load_beside_a_writer<64>(suite);
   add_load_beside_a_writer<4096>(suite);
 }

@@ -122,25 +122,25 @@ void refuse_as_full(int error, int fd, std::size_t size, const std::string& what
 }
 
 /// All that can be known to be too little before a single page is taken.
-void check_limits(int fd, std::size_t end, std::size_t size, const std::string& what) {
+void check_limits(int fd, std::size_t end, std::size_t taken, const std::string& what) {
   struct rlimit limit = {};
   if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < end) {
     refuse(EFBIG, end, what, "RLIMIT_FSIZE of " + std::to_string(limit.rlim_cur),
            "raise the limit (ulimit -f)");
   }
   struct statvfs fs = {};
-  if (fstatvfs(fd, &fs) == 0 && fs.f_blocks > 0 && fs.f_bavail * fs.f_frsize < size) {
-    refuse_as_full(ENOSPC, fd, size, what);
+  if (fstatvfs(fd, &fs) == 0 && fs.f_blocks > 0 && fs.f_bavail * fs.f_frsize < taken) {
+    refuse_as_full(ENOSPC, fd, taken, what);
   }
-  const auto room = cgroup_room("/proc/self/cgroup", "/sys/fs/cgroup", size);
-  if (room && room->bytes < size) {
-    refuse(ENOMEM, size, what, std::to_string(room->bytes) + " bytes left in cgroup " + room->path,
+  const auto room = cgroup_room("/proc/self/cgroup", "/sys/fs/cgroup", taken);
+  if (room && room->bytes < taken) {
+    refuse(ENOMEM, taken, what, std::to_string(room->bytes) + " bytes left in cgroup " + room->path,
            "ask for less, or raise the container's memory limit");
   }
-  if (size < kNoticeable) return;
+  if (taken < kNoticeable) return;
   const auto available = memory_available();
-  if (available && *available < size) {
-    refuse(ENOMEM, size, what, std::to_string(*available) + " bytes left in this machine",
+  if (available && *available < taken) {
+    refuse(ENOMEM, taken, what, std::to_string(*available) + " bytes left in this machine",
            "ask for less");
   }
 }
@@ -163,6 +163,13 @@ int allocate_in_pieces(int fd, std::size_t from, std::size_t to) {
     }
   }
   return 0;
+}
+
+/// Of a range that check_limits() has nothing against.
+void allocate_checked(int fd, std::size_t from, std::size_t to, const std::string& what) {
+  if (const int error = allocate_in_pieces(fd, from, to); error != 0) {
+    refuse_as_full(error, fd, to - from, what);
+  }
 }
 
 }  // namespace
@@ -194,14 +201,12 @@ void allocate_file(int fd, std::size_t size, const std::string& what) {
 void allocate_file(int fd, std::size_t size, std::size_t backed, const std::string& what) {
   check_limits(fd, size, backed, what);
   if (ftruncate(fd, static_cast<off_t>(size)) != 0) refuse_as_full(errno, fd, size, what);
-  allocate_range(fd, 0, backed, what);
+  allocate_checked(fd, 0, backed, what);
 }
 
 void allocate_range(int fd, std::size_t from, std::size_t to, const std::string& what) {
   check_limits(fd, to, to - from, what);
-  if (const int error = allocate_in_pieces(fd, from, to); error != 0) {
-    refuse_as_full(error, fd, to - from, what);
-  }
+  allocate_checked(fd, from, to, what);
 }
 
 }  // namespace sluice::internal

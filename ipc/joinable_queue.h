@@ -58,12 +58,12 @@
 #include "sluice/ipc/item_index.h"
 #include "sluice/ipc/item_parts.h"
 #include "sluice/ipc/item_queue.h"
+#include "sluice/ipc/joinable_options.h"
 #include "sluice/ipc/leased_items.h"
 #include "sluice/ipc/queue.h"
 #include "sluice/ipc/queue_core.h"
 #include "sluice/ipc/queue_options.h"
 #include "sluice/ipc/segment.h"
-#include "sluice/ipc/task_options.h"
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/status.h"
@@ -79,7 +79,7 @@ class JoinableQueue : public internal::ItemQueue<JoinableQueue<T>, T> {
  public:
   static constexpr std::string_view kKindName = "joinable_queue";
   static constexpr std::string_view kName = "JoinableQueue";
-  using Options = TaskOptions;
+  using Options = JoinableOptions;
 
   /// An item on lease.
   class Task {
@@ -139,17 +139,17 @@ class JoinableQueue : public internal::ItemQueue<JoinableQueue<T>, T> {
   /// Without a name: for threads, children that are forked later, and whoever is sent fd(). It
   /// grows as needed: see Capacity.
   JoinableQueue() : JoinableQueue(Capacity::unlimited()) {}
-  explicit JoinableQueue(Capacity capacity, const TaskOptions& options = {})
+  explicit JoinableQueue(Capacity capacity, const JoinableOptions& options = {})
       : Base(plan(capacity, options)) {}
 
   /// Under a name that must be free.
   static JoinableQueue create(std::string_view name, Capacity capacity,
-                              const TaskOptions& options = {}) {
+                              const JoinableOptions& options = {}) {
     return JoinableQueue(Base::make(name, plan(capacity, options)));
   }
   /// What is there, or a new one; race-free. What is there keeps its capacity.
   static JoinableQueue open_or_create(std::string_view name, Capacity capacity,
-                                      const TaskOptions& options = {}) {
+                                      const JoinableOptions& options = {}) {
     return JoinableQueue(Base::make_or_open(name, plan(capacity, options)));
   }
 
@@ -241,7 +241,7 @@ class JoinableQueue : public internal::ItemQueue<JoinableQueue<T>, T> {
   explicit JoinableQueue(Segment segment) : Base(std::move(segment)) {}
   static std::uint64_t fingerprint() { return codec_fingerprint<T>(); }
 
-  static internal::ItemQueuePlan plan(const Capacity& capacity, const TaskOptions& options) {
+  static internal::ItemQueuePlan plan(const Capacity& capacity, const JoinableOptions& options) {
     const QueueOptions queue = {.overflow = options.overflow,
                                 .ends_with_producers = options.ends_with_producers,
                                 .segment = options.segment};
@@ -251,10 +251,9 @@ class JoinableQueue : public internal::ItemQueue<JoinableQueue<T>, T> {
     return plan;
   }
 
-  Status lease(internal::Lease& lease, bool anonymous, Waits waits, Deadline deadline) {
+  Status lease(internal::Lease& lease, Waits waits, Deadline deadline) {
     return Base::parts().take(
-        [&](Deadline lock) { return Base::parts().items().lease(lease, anonymous, lock); }, waits,
-        deadline);
+        [&](Deadline lock) { return Base::parts().items().lease(lease, lock); }, waits, deadline);
   }
   Status read(const internal::Lease& lease, T& item) {
     return Base::parts().items().read(
@@ -264,7 +263,7 @@ class JoinableQueue : public internal::ItemQueue<JoinableQueue<T>, T> {
   Status lease(std::optional<Task>& task, Waits waits, Deadline deadline) {
     task.reset();
     internal::Lease taken;
-    if (const Status s = lease(taken, false, waits, deadline); s != Status::ok) return s;
+    if (const Status s = lease(taken, waits, deadline); s != Status::ok) return s;
     internal::Unread unread(Base::parts(), taken);
     T item{};
     if (const Status s = read(taken, item); s != Status::ok) return s;
@@ -275,10 +274,13 @@ class JoinableQueue : public internal::ItemQueue<JoinableQueue<T>, T> {
 
   Status lease(T& item, Waits waits, Deadline deadline) {
     internal::Lease taken;
-    if (const Status s = lease(taken, true, waits, deadline); s != Status::ok) return s;
+    if (const Status s = lease(taken, waits, deadline); s != Status::ok) return s;
     internal::Unread unread(Base::parts(), taken);
     const Status status = read(taken, item);
-    if (status == Status::ok) unread.keep();
+    if (status == Status::ok) {
+      unread.keep();
+      Base::parts().items().let_go(taken);
+    }
     return status;
   }
 };

@@ -23,6 +23,7 @@
 #define SLUICE_IPC_LEASED_ITEMS_H_
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -64,8 +65,8 @@ class BasicLeasedItems : public BasicItemStore<Env> {
 
   using Base::Base;
 
-  /// Takes the item in front. An anonymous lease can also be ended by finish_oldest().
-  Status lease(Lease& lease, bool anonymous, Deadline deadline) {
+  /// Takes the item in front.
+  Status lease(Lease& lease, Deadline deadline) {
     std::size_t done = 0;
     const Telling telling(control_.popped, control_.pushed, done, Base::alike_);
     Held<BasicMutex<Env>> held(control_.lock, deadline);
@@ -88,7 +89,7 @@ class BasicLeasedItems : public BasicItemStore<Env> {
     mark.state = ItemState::leased;
     mark.tag = my_tag();
     lease = {unit, mark.tag, units_.key(unit), mark.attempts + 1};
-    Units::set(units_.at(unit).anonymous, std::uint32_t{anonymous});
+    Units::set(units_.at(unit).anonymous, 0U);
     units_.set_mark(unit, mark);
     front.remove(unit);
     units_.link(control_.leased, unit, get(control_.leased.last));
@@ -100,6 +101,13 @@ class BasicLeasedItems : public BasicItemStore<Env> {
   template <class Read>
   Status read(const Lease& lease, Read read) const {
     return units_.read(lease.unit, read);
+  }
+
+  /// Lets finish_oldest() end it as well. By its holder, which has read it: another thread of the
+  /// process may end it at once.
+  void let_go(const Lease& lease) {
+    // Release: pairs with oldest_anonymous(); the bytes were read before.
+    Env::store(units_.at(lease.unit).anonymous, 1U, std::memory_order_release);
   }
 
   /// The item is done with.
@@ -193,7 +201,10 @@ class BasicLeasedItems : public BasicItemStore<Env> {
     for (Unit i = 0; i < units_.count() && units_.is_unit(unit); ++i) {
       const ItemMark mark = units_.mark(unit);
       const bool mine = mark.state == ItemState::leased && mark.tag == me;
-      if (mine && get(units_.at(unit).anonymous) != 0) return unit;
+      // Acquire: pairs with let_go().
+      const bool let_go =
+          mine && Env::load(units_.at(unit).anonymous, std::memory_order_acquire) != 0;
+      if (let_go) return unit;
       unit = get(units_.at(unit).after);
     }
     return Units::kNone;

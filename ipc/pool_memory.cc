@@ -56,8 +56,8 @@ Segment make_segment(std::string_view name, PoolShape shape) {
     // Relaxed, both: the segment is published afterwards, which carries the order.
     RealEnv::store(header->tasks, shape.tasks, std::memory_order_relaxed);
     RealEnv::store(header->workers, shape.workers, std::memory_order_relaxed);
-    TaskBoard::format(object.subspan(plan.board, plan.chunks - plan.board), shape.tasks,
-                      sizeof(TaskBody));
+    TaskBoard::format_zeroes(object.subspan(plan.board, plan.chunks - plan.board), shape.tasks,
+                             sizeof(TaskBody));
     ChunkArena::format(object.subspan(plan.chunks), kClasses);
   };
   return name.empty() ? Segment::create_anonymous(kKind, plan.total, options, format)

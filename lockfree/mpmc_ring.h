@@ -103,6 +103,10 @@ class BasicMpmcRing {
   static void format(std::span<std::byte> memory, std::size_t capacity) {
     View::format(memory, capacity);
   }
+  /// The same, in memory that is all zero: the cells are not touched.
+  static void format_zeroes(std::span<std::byte> memory, std::size_t capacity) {
+    View::format_zeroes(memory, capacity);
+  }
 
   // Snapshots. What is being pushed counts as in the ring, what is being popped too, and so do the
   // places between the oldest and the newest item that others have emptied already.

@@ -123,6 +123,11 @@ class BasicTaskBoard {
   static void format(std::span<std::byte> memory, std::size_t tasks, std::size_t body_bytes) {
     View::format(memory, tasks, body_bytes);
   }
+  /// The same, in memory that is all zero: most of it is not touched.
+  static void format_zeroes(std::span<std::byte> memory, std::size_t tasks,
+                            std::size_t body_bytes) {
+    View::format_zeroes(memory, tasks, body_bytes);
+  }
 };
 
 /// The board that ships.

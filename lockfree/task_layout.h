@@ -114,20 +114,19 @@ class TaskView {
   }
 
   static void format(std::span<std::byte> memory, std::size_t tasks, std::size_t body_bytes) {
-    const std::size_t needed = bytes_for(tasks, body_bytes);
-    Control* const control = attach_object<Control>(memory);
-    if (control == nullptr || memory.size() < needed) {
-      throw Error::from_errno(EINVAL,
-                              {.tried = "make a board of " + std::to_string(tasks) + " tasks",
-                               .expected = std::to_string(needed) + " bytes, aligned to 128",
-                               .found = std::to_string(memory.size()) + " bytes"});
-    }
+    check(memory, tasks, body_bytes);
     // All zero: open, each slot free in its life 0.
-    std::memset(memory.data(), 0, needed);
+    std::memset(memory.data(), 0, bytes_for(tasks, body_bytes));
+    format_zeroes(memory, tasks, body_bytes);
+  }
+  /// The same, of bytes that are zero: slots and cells are not touched.
+  static void format_zeroes(std::span<std::byte> memory, std::size_t tasks,
+                            std::size_t body_bytes) {
+    Control* const control = check(memory, tasks, body_bytes);
     const TaskPlan plan(tasks, body_bytes);
     Stack::format(memory.subspan(TaskPlan::kStackAt, plan.stack_bytes), tasks);
-    Ring::format(memory.subspan(plan.ready_at, plan.ring_bytes), plan.ring_capacity);
-    Ring::format(memory.subspan(plan.done_at, plan.ring_bytes), plan.ring_capacity);
+    Ring::format_zeroes(memory.subspan(plan.ready_at, plan.ring_bytes), plan.ring_capacity);
+    Ring::format_zeroes(memory.subspan(plan.done_at, plan.ring_bytes), plan.ring_capacity);
     // Relaxed, both: publishing the memory is the caller's step and carries the order.
     Env::store(control->tasks, static_cast<std::uint32_t>(tasks), std::memory_order_relaxed);
     Env::store(control->body_bytes, static_cast<std::uint32_t>(body_bytes),
@@ -188,6 +187,15 @@ class TaskView {
   }
 
  private:
+  static Control* check(std::span<std::byte> memory, std::size_t tasks, std::size_t body_bytes) {
+    const std::size_t needed = bytes_for(tasks, body_bytes);
+    Control* const control = attach_object<Control>(memory);
+    if (control != nullptr && memory.size() >= needed) return control;
+    throw Error::from_errno(EINVAL, {.tried = "make a board of " + std::to_string(tasks) + " tasks",
+                                     .expected = std::to_string(needed) + " bytes, aligned to 128",
+                                     .found = std::to_string(memory.size()) + " bytes"});
+  }
+
   Control* control_;
   std::uint32_t tasks_ = 0;
   std::uint32_t body_bytes_ = 0;

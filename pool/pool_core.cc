@@ -49,6 +49,9 @@ PoolOptions completed(PoolOptions options) {
     refuse_options("an idle time of 1 ms or more",
                    static_cast<std::uint64_t>(options.idle_time.count()));
   }
+  if (options.max_spare != 0 && options.max_spare < options.min_spare) {
+    refuse_options("max_spare not below min_spare", options.max_spare);
+  }
   return options;
 }
 

@@ -30,6 +30,12 @@ struct PoolOptions {
   /// have been idle for `idle_time`. 0: as `workers`.
   unsigned max_workers = 0;
   std::chrono::milliseconds idle_time{1000};
+  /// The rule of prefork servers, looked at once each `idle_time`: with fewer than min_spare
+  /// workers idle, one more is started, then two, four, up to 32 each time; with more than
+  /// max_spare idle, one ends. Between `workers` and max_workers. 0: no such rule; max_spare 0: no
+  /// upper bound.
+  unsigned min_spare = 0;
+  unsigned max_spare = 0;
   /// Tasks that are queued, run, or are done and not yet fetched, at a time. Whoever submits one
   /// more waits. At most 65536.
   unsigned max_tasks = 4096;

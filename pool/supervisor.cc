@@ -4,7 +4,6 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,7 +21,7 @@
 #include "sluice/lockfree/task_board.h"
 #include "sluice/pool/log.h"
 #include "sluice/pool/process.h"
-#include "sluice/pool/start_options.h"
+#include "sluice/pool/spare_worker.h"
 #include "sluice/pool/task_error.h"
 #include "sluice/pool/worker.h"
 #include "sluice/sync/deadline.h"
@@ -63,6 +62,10 @@ struct Death {
   int code;
 };
 
+constexpr std::chrono::milliseconds kSpareDelay{20};
+constexpr std::chrono::seconds kSpareRetry{1};
+constexpr std::uint32_t kLongestStep = 32;
+
 class Supervisor {
  public:
   Supervisor(PoolMemory& memory, const PoolOptions& options, const UniqueFd& commands,
@@ -73,12 +76,17 @@ class Supervisor {
         parent_pidfd_(parent_pidfd),
         board_(memory.board()),
         places_(memory.shape().workers),
-        wanted_(options.workers) {}
+        least_(options.workers),
+        wanted_(options.workers),
+        next_round_(Clock::now() + options.idle_time),
+        keeps_spare_(SpareWorker::pays()) {}
 
   int run() {
     refill();
     while (!over_ && !is_done()) {
+      renew_spare();
       wait();
+      keep_spares();
       start_due();
     }
     kill_all();
@@ -128,18 +136,14 @@ class Supervisor {
     place.due.reset();
     WorkerCells cells = memory_.worker(i);
     cells.set_state(WorkerState::starting);
-    const pid_t supervisor = getpid();
+    const std::string name = options_.name + '-' + std::to_string(i + 1);
     try {
-      place.worker = std::make_unique<Process>(
-          StartOptions{.name = options_.name + '-' + std::to_string(i + 1), .daemon = true},
-          [this, i, supervisor] {
-            // A task may close descriptors that it does not know, and with them a daemon's
-            // lifeline. The supervisor has one thread, so that this means its process.
-            prctl(PR_SET_PDEATHSIG, SIGKILL);
-            if (getppid() != supervisor) _exit(EXIT_FAILURE);
-            const int code = run_worker(memory_, i, options_);
-            if (code != EXIT_SUCCESS) _exit(code);
-          });
+      if (spare_) {
+        place.worker = spare_->assign(i, name);
+        spare_.reset();
+      } else {
+        place.worker = fork_worker(name, [this, i] { return run_worker(memory_, i, options_); });
+      }
       started_one_ = true;
     } catch (const Error& e) {
       cells.vacate();
@@ -148,6 +152,25 @@ class Supervisor {
       } else {
         give_up(i, e);
       }
+    }
+  }
+
+  /// After a while, in which those who have work to do had the processors.
+  void renew_spare() {
+    if (!keeps_spare_ || spare_ || over_ || !board_.is_open()) {
+      spare_due_.reset();
+      return;
+    }
+    if (!spare_due_) spare_due_ = Clock::now() + kSpareDelay;
+    if (*spare_due_ > Clock::now()) return;
+    spare_due_.reset();
+    try {
+      spare_.emplace(options_.name + "-spare",
+                     [this](std::size_t i) { return run_worker(memory_, i, options_); });
+    } catch (const Error&) {
+      // Not needed yet; where no process can be had, who needs one says so.
+      spare_.reset();
+      spare_due_ = Clock::now() + kSpareRetry;
     }
   }
 
@@ -176,6 +199,7 @@ class Supervisor {
       watched.push_back({.fd = places_[i].worker->sentinel(), .events = POLLIN, .revents = 0});
       who.push_back(i);
     }
+    if (spare_) watched.push_back({.fd = spare_->sentinel(), .events = POLLIN, .revents = 0});
     const int ready = poll(watched.data(), watched.size(), timeout());
     settle_deaths();
     if (ready <= 0) return;
@@ -183,6 +207,7 @@ class Supervisor {
       over_ = true;
       return;
     }
+    if (spare_ && watched.back().revents != 0) spare_.reset();
     for (std::size_t k = 0; k < who.size(); ++k) {
       if (watched[k + 2].revents != 0) bury(who[k]);
     }
@@ -191,7 +216,8 @@ class Supervisor {
 
   /// For poll(2), in ms: until the next one is due.
   [[nodiscard]] int timeout() const {
-    std::optional<Clock::time_point> next;
+    std::optional<Clock::time_point> next = spare_due_;
+    if (has_spare_rule() && (!next || next_round_ < *next)) next = next_round_;
     for (const Place& place : places_) {
       if (place.due && (!next || *place.due < *next)) next = place.due;
     }
@@ -284,10 +310,34 @@ class Supervisor {
         break;
       case SupervisorCommand::Verb::resize:
         wanted_ = std::clamp(command.workers, 1U, memory_.shape().workers);
+        least_ = wanted_;
         memory_.set_workers(living(), wanted_);
         refill();
         break;
     }
+  }
+
+  [[nodiscard]] bool has_spare_rule() const {
+    return options_.min_spare != 0 || options_.max_spare != 0;
+  }
+
+  /// As httpd's prefork module does: the more quickly, the longer there are too few.
+  void keep_spares() {
+    const auto now = Clock::now();
+    if (!has_spare_rule() || now < next_round_) return;
+    next_round_ = now + options_.idle_time;
+    const std::size_t busy = board_.counts().leased;
+    const std::size_t idle = living() - std::min<std::size_t>(living(), busy);
+    if (idle < options_.min_spare) {
+      wanted_ = std::min(static_cast<std::uint32_t>(places_.size()), living() + step_);
+      step_ = std::min(2 * step_, kLongestStep);
+      refill();
+      return;
+    }
+    step_ = 1;
+    if (options_.max_spare == 0 || idle <= options_.max_spare || living() <= least_) return;
+    wanted_ = living() - 1;
+    memory_.set_workers(living(), wanted_);
   }
 
   /// Twice as many each time tasks wait, as long as there is room.
@@ -326,6 +376,7 @@ class Supervisor {
     for (Place& place : places_) {
       if (place.worker != nullptr) place.worker->kill();
     }
+    spare_.reset();
     for (Place& place : places_) place.worker.reset();  // joined
     memory_.set_workers(0, 0);
   }
@@ -337,7 +388,13 @@ class Supervisor {
   TaskBoard::Supervisor board_;
   std::vector<Place> places_;
   std::vector<Death> deaths_;  ///< not settled
+  std::uint32_t least_;
   std::uint32_t wanted_;
+  std::uint32_t step_ = 1;  ///< how many more the next time
+  Clock::time_point next_round_;
+  bool keeps_spare_;
+  std::optional<SpareWorker> spare_;
+  std::optional<Clock::time_point> spare_due_;
   Patience patience_;
   bool started_one_ = false;
   bool over_ = false;

@@ -16,6 +16,9 @@
 // successor of one that had not done a single task waits, 1 ms at first, twice as long each time,
 // at most 1 s.
 //
+// Where forks take long, a spare worker is kept (pool/spare_worker.h), and takes the next free
+// place.
+//
 // Units: none. Errors: none come out; a worker that can't be forked is tried again with the same
 // patience; where not even the first can be, the pool is broken. Threads: one. If a process dies
 // here: the supervisor's own death kills the workers, and its parent says so (pool/pool_core.h).

@@ -38,9 +38,12 @@ struct Plan {
   std::uint32_t workers = 0;
   std::int64_t idle_ms = 0;
   std::uint64_t max_tasks_per_worker = 0;
+  std::uint32_t min_spare = 0, max_spare = 0;
   std::string name;
 
-  auto sluice_members() { return std::tie(workers, idle_ms, max_tasks_per_worker, name); }
+  auto sluice_members() {
+    return std::tie(workers, idle_ms, max_tasks_per_worker, min_spare, max_spare, name);
+  }
 };
 
 constexpr std::size_t kMostPlanBytes = 4096;
@@ -124,6 +127,8 @@ class Prepared {
     options.workers = plan.workers;
     options.idle_time = std::chrono::milliseconds(plan.idle_ms);
     options.max_tasks_per_worker = plan.max_tasks_per_worker;
+    options.min_spare = plan.min_spare;
+    options.max_spare = plan.max_spare;
     options.name = plan.name;
     return run_supervisor(memory, options, commands, owner);
   }
@@ -157,8 +162,8 @@ UniqueFd start_prepared(const PoolMemory& memory, const PoolOptions& options,
                  .found = "one, which was made after the process that workers come from",
                  .hint = "have a task do it, or do not call prepare()"});
   }
-  const Plan plan = {options.workers, options.idle_time.count(), options.max_tasks_per_worker,
-                     options.name.substr(0, 256)};
+  const Plan plan = {options.workers,   options.idle_time.count(), options.max_tasks_per_worker,
+                     options.min_spare, options.max_spare,         options.name.substr(0, 256)};
   const UniqueFd segment = memory.segment().fd();
   const UniqueFd self = open_pidfd(getpid());
   const UniqueFd file = as_file(encode(plan));

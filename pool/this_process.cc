@@ -89,6 +89,8 @@ void become_child(std::string name, bool daemon, std::string number, ParentProce
   self.parent.emplace(std::move(parent));
 }
 
+void rename_process(std::string name) { g_self.value.name = std::move(name); }
+
 std::string next_child_number() {
   const ForkLock lock;
   Self& self = g_self.value;

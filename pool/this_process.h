@@ -85,6 +85,9 @@ namespace internal {
 /// In a child that a Process has started, once, before anything else runs there.
 void become_child(std::string name, bool daemon, std::string number, ParentProcess parent);
 
+/// In a worker that was forked before it was known which one it becomes; while it has one thread.
+void rename_process(std::string name);
+
 /// The number of the next process that this one starts: "3", and "1:3" in the first child.
 std::string next_child_number();
 

@@ -137,7 +137,7 @@ bool Stress::wait_for_progress(const std::vector<unsigned>& of, bool of_all, con
 
 // Now and then two: the second dies in the midst of what it does about the first one's death.
 std::vector<unsigned> Stress::choose_victims() {
-  std::vector<unsigned> workers = all_;
+  std::vector<unsigned> workers(all_.begin(), all_.end() - stress_.spared);
   std::shuffle(workers.begin(), workers.end(), random_);
   const bool two = workers.size() > 2 && below(kSinglesPerDouble + 1) == 0;
   workers.resize(two ? 2 : 1);
@@ -204,9 +204,9 @@ KillStressResult Stress::run() {
 }  // namespace
 
 KillStressResult kill_stress(const KillStress& stress, const KillStressOptions& options) {
-  if (!stress.work || !stress.progress || stress.workers < 2) {
+  if (!stress.work || !stress.progress || stress.workers < 2 || stress.spared >= stress.workers) {
     throw std::invalid_argument("KillStress \"" + stress.name +
-                                "\" takes work, progress, and two workers at least");
+                                "\" takes work, progress, two workers at least, and one to kill");
   }
   return Stress(stress, options).run();
 }

@@ -28,8 +28,9 @@
 //
 // Errors: a worker that returns, throws, exits or crashes by itself, or a verdict that is bad, is
 // `wrong`; workers that don't advance within hang_after, though nobody is killed meanwhile, hang.
-// Each ends the run. A KillStress without work or progress, or with less than two workers, throws
-// std::invalid_argument; std::system_error means that the machine gave no process or page.
+// Each ends the run. A KillStress without work or progress, or with less than two workers, or with
+// none to kill, throws std::invalid_argument; std::system_error means that the machine gave no
+// process or page.
 //
 // Threads and processes: setup() and progress() run in the calling thread, the others in forked
 // children, so other threads must not hold locks that they need. What a worker starts is killed
@@ -58,6 +59,8 @@ namespace sluice::testkit {
 struct KillStress {
   std::string name;
   unsigned workers = 4;
+  /// Never killed, but for the end: the last so many. At least one is left to be killed.
+  unsigned spared = 0;
   /// In the calling process, once: makes the shared state.
   std::function<void()> setup = {};
   /// In a worker, of the given number from 0: must not return. Runs again in each replacement.

@@ -55,7 +55,7 @@ struct RoundTrip {
             .unit = "ns",
             .better = Better::lower,
             .limit = Yardstick::pingpong,
-            .figures = {"", "/p99", "/p99.9"}};
+            .figures = {"", "/p99", "/p99.9", "/p50", "/p90", "/p99.99"}};
   }
 
   /// As OneWay::variant; there is a channel each way.

@@ -17,7 +17,10 @@ constexpr std::string_view kRuns = "11";
 constexpr std::string_view kQuickRuns = "3";
 
 void print_help() {
-  std::cout << "--json=FILE  write all rows as JSON\n"
+  std::cout << "--only=REGEX what to measure, by case and subject: 'pipe/.*/8', 'python'\n"
+               "--json=FILE  write all rows as JSON\n"
+               "--html=FILE  write a page with charts of all rows\n"
+               "--svg=DIR    write each chart into a file of its own\n"
                "--runs=N     repetitions of each subject, default "
             << kRuns
             << "\n"
@@ -44,6 +47,12 @@ std::optional<Options> parse_options(int argc, char** argv) {
     const std::string argument = argv[i];
     if (argument.starts_with("--json=")) {
       options.json = in_working_directory(argument.substr(7));
+    } else if (argument.starts_with("--html=")) {
+      options.html = in_working_directory(argument.substr(7));
+    } else if (argument.starts_with("--svg=")) {
+      options.svg = in_working_directory(argument.substr(6));
+    } else if (argument.starts_with("--only=")) {
+      theirs.push_back("--benchmark_filter=" + argument.substr(7));
     } else if (argument.starts_with("--runs=")) {
       runs = argument.substr(7);
     } else if (argument == "--quick") {

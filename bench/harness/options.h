@@ -12,6 +12,8 @@ namespace sluice::bench {
 
 struct Options {
   std::string json;            ///< file to write, "" for none
+  std::string html;            ///< the same
+  std::string svg;             ///< directory to write pictures into, "" for none
   bool quick = false;          ///< few and short repetitions: a look, not a figure
   bool google_report = false;  ///< --benchmark_format was given: standard output is Google's
 };

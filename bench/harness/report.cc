@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <ostream>
 
+#include "sluice/bench/harness/chart.h"
+
 namespace sluice::bench {
 namespace {
 
@@ -49,7 +51,7 @@ class Object {
   std::string members_;
 };
 
-std::string json_of(const Row& row, const std::string& conditions) {
+std::string json_of(const Row& row, const std::string& conditions, const std::string& ours) {
   Object variants;
   for (const auto& [name, median] : row.variants) variants.add(name, median);
   Object object;
@@ -63,17 +65,10 @@ std::string json_of(const Row& row, const std::string& conditions) {
   const Summary& ratio = row.ratio;
   object.add("yardstick", row.yardstick).add("ratio", ratio, ratio.median);
   object.add("ratio_q1", ratio, ratio.q1).add("ratio_q3", ratio, ratio.q3);
-  if (row.sluice_is) object.add("sluice_is", *row.sluice_is);
+  if (row.sluice_is) object.add(ours + "_is", *row.sluice_is);
   object.add("variant", row.variant).add_raw("variants", variants.str());
   object.add_raw("conditions", conditions);
   return object.str();
-}
-
-/// Three digits, or all before the point.
-std::string short_number(double value) {
-  if (value >= 100) return formatted("%.0f", value);
-  if (value >= 10) return formatted("%.1f", value);
-  return formatted(value >= 1 ? "%.2f" : "%.3f", value);
 }
 
 std::string cell(const Row& row) {
@@ -154,17 +149,19 @@ void print_group(std::ostream& out, std::span<const Row> rows) {
 
 }  // namespace
 
-void write_json(std::ostream& out, std::span<const Row> rows, const Conditions& conditions) {
+void write_json(std::ostream& out, std::span<const Row> rows, const Conditions& conditions,
+                const std::string& ours) {
   Object shared;
   for (const auto& [name, value] : conditions) shared.add(name, value);
   out << "[";
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    out << (i == 0 ? "\n" : ",\n") << json_of(rows[i], shared.str());
+    out << (i == 0 ? "\n" : ",\n") << json_of(rows[i], shared.str(), ours);
   }
   out << "\n]\n";
 }
 
-void print_table(std::ostream& out, std::span<const Row> rows, const Conditions& conditions) {
+void print_table(std::ostream& out, std::span<const Row> rows, const Conditions& conditions,
+                 const std::string& ours) {
   for (std::size_t first = 0; first < rows.size();) {
     std::size_t last = first;
     while (last < rows.size() && rows[last].group == rows[first].group) ++last;
@@ -172,7 +169,9 @@ void print_table(std::ostream& out, std::span<const Row> rows, const Conditions&
     first = last;
   }
   out << "median (quartiles) of the repetitions that were kept\n"
-         "[x]: sluice is x times as good, in repetitions that met the same machine\n"
+         "[x]: "
+      << ours
+      << " is x times as good, in repetitions that met the same machine\n"
          "limit: the yardstick in the same repetitions\n\n";
   for (const auto& [name, value] : conditions) out << name << ": " << value << '\n';
 }

@@ -30,17 +30,19 @@ struct Row {
   Summary ratio;          ///< value divided by the yardstick's, repetition by repetition
   std::string yardstick;  ///< which one
   std::size_t dropped = 0;
-  std::optional<double> sluice_is;  ///< for rivals: sluice is so many times as good (stats.h)
+  std::optional<double> sluice_is;  ///< for rivals: ours is so many times as good (stats.h)
   std::string variant;              ///< the subject's best
   /// All its variants with their medians, if there are several.
   std::vector<std::pair<std::string, double>> variants;
 };
 
-/// A list of objects, one to a line.
-void write_json(std::ostream& out, std::span<const Row> rows, const Conditions& conditions);
+/// A list of objects, one to a line. `ours` is the subject that the others are compared with.
+void write_json(std::ostream& out, std::span<const Row> rows, const Conditions& conditions,
+                const std::string& ours = "sluice");
 
 /// A block per group, a line per case, a column per subject.
-void print_table(std::ostream& out, std::span<const Row> rows, const Conditions& conditions);
+void print_table(std::ostream& out, std::span<const Row> rows, const Conditions& conditions,
+                 const std::string& ours = "sluice");
 
 }  // namespace sluice::bench
 

@@ -33,7 +33,7 @@ using Clock = std::chrono::steady_clock;
 
 /// What a slice measured: figure 0 is the subject's value, others are for instance percentiles.
 /// One that was not reported is NaN.
-inline constexpr std::size_t kMaxFigures = 3;
+inline constexpr std::size_t kMaxFigures = 6;
 using Figures = std::array<double, kMaxFigures>;
 inline constexpr double kNotReported = std::numeric_limits<double>::quiet_NaN();
 

@@ -6,16 +6,19 @@
 #include <unistd.h>
 
 #include <exception>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "sluice/bench/harness/conditions.h"
 #include "sluice/bench/harness/entry.h"
 #include "sluice/bench/harness/options.h"
+#include "sluice/bench/harness/page.h"
 #include "sluice/bench/harness/runner.h"
 #include "sluice/bench/harness/stats.h"
 
@@ -33,6 +36,47 @@ class Silence : public benchmark::BenchmarkReporter {
 Better better_of(Yardstick yardstick) {
   return text_of(yardstick).higher_is_better ? Better::higher : Better::lower;
 }
+
+/// What the command line wants written.
+class Files {
+ public:
+  explicit Files(const Options& options) : options_(options) {
+    open(json_, options.json);
+    open(html_, options.html);
+    std::error_code error;
+    if (!options.svg.empty()) std::filesystem::create_directories(options.svg, error);
+    if (error) trouble_ = "cannot write into " + options.svg + ": " + error.message();
+  }
+
+  [[nodiscard]] const std::string& trouble() const { return trouble_; }
+
+  /// Says what went wrong, if anything did.
+  std::string write(const std::vector<Row>& rows, const Conditions& conditions,
+                    const std::string& ours) {
+    if (json_.is_open()) write_json(json_, rows, conditions, ours);
+    if (html_.is_open()) write_page(html_, rows, conditions, ours);
+    if (json_.is_open() && !json_.flush()) return "cannot write " + options_.json;
+    if (html_.is_open() && !html_.flush()) return "cannot write " + options_.html;
+    if (options_.svg.empty()) return "";
+    for (const Picture& picture : pictures_of(rows, ours)) {
+      const std::string name = options_.svg + "/" + picture.name + ".svg";
+      std::ofstream file(name);
+      if (!(file << picture.svg).flush()) return "cannot write " + name;
+    }
+    return "";
+  }
+
+ private:
+  void open(std::ofstream& file, const std::string& name) {
+    if (name.empty()) return;
+    file.open(name);
+    if (!file) trouble_ = "cannot write " + name;
+  }
+
+  const Options& options_;
+  std::ofstream json_, html_;
+  std::string trouble_;
+};
 
 }  // namespace
 
@@ -88,7 +132,7 @@ class Suite::Session {
   bool failed_ = false;
 };
 
-Suite::Suite() {
+Suite::Suite(std::string ours) : ours_(std::move(ours)) {
   for (std::size_t i = 0; i < kYardsticks; ++i) {
     const auto yardstick = static_cast<Yardstick>(i);
     const YardstickText text = text_of(yardstick);
@@ -119,7 +163,7 @@ std::vector<Row> Suite::rows() const {
     std::size_t dropped = 0;
     std::size_t last = first;
     for (; last < entries_.size() && entries_[last]->what().name == what.name; ++last) {
-      if (entries_[last]->subject() == "sluice") ours = entries_[last]->best_trial();
+      if (entries_[last]->subject() == ours_) ours = entries_[last]->best_trial();
       entries_[last]->collect_limits(limits, dropped);
     }
     if (what.group != "limit" && limits.size() + dropped > 0) {
@@ -157,10 +201,10 @@ void Suite::register_all(Session& session) {
 int Suite::run(int argc, char** argv) {
   const std::optional<Options> options = parse_options(argc, argv);
   if (!options) return 1;
-  std::ofstream json;
-  if (!options->json.empty()) json.open(options->json);
-  if (!json) {
-    std::cerr << "cannot write " << options->json << '\n';
+  // Opened before hours are spent on what can't be written.
+  Files files(*options);
+  if (!files.trouble().empty()) {
+    std::cerr << files.trouble() << '\n';
     return 1;
   }
   Session session(options->quick);
@@ -176,11 +220,10 @@ int Suite::run(int argc, char** argv) {
   const std::vector<Row> measured = rows();
   // With --benchmark_list_tests there is nothing to say.
   if (!measured.empty()) {
-    print_table(options->google_report ? std::cerr : std::cout, measured, conditions);
+    print_table(options->google_report ? std::cerr : std::cout, measured, conditions, ours_);
   }
-  if (json.is_open()) {
-    write_json(json, measured, conditions);
-    if (!json.flush()) session.complain("cannot write " + options->json);
+  if (const std::string trouble = files.write(measured, conditions, ours_); !trouble.empty()) {
+    session.complain(trouble);
   }
   return matched == 0 || session.failed() ? 1 : 0;
 }

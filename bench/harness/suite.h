@@ -25,6 +25,7 @@
 #define SLUICE_BENCH_HARNESS_SUITE_H_
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "sluice/bench/harness/report.h"
@@ -36,7 +37,8 @@ class Entry;
 
 class Suite {
  public:
-  Suite();
+  /// `ours`: the subject that the others are compared with.
+  explicit Suite(std::string ours = "sluice");
   Suite(const Suite&) = delete;
   Suite& operator=(const Suite&) = delete;
   ~Suite();
@@ -54,6 +56,7 @@ class Suite {
   void register_all(Session& session);
   [[nodiscard]] std::vector<Row> rows() const;
 
+  std::string ours_;
   std::vector<std::unique_ptr<Entry>> entries_;
 };
 

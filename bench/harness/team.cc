@@ -21,9 +21,10 @@
 #include <fstream>
 #include <stdexcept>
 #include <system_error>
+#include <thread>
 
 #include "sluice/bench/harness/shared_memory.h"
-#include "sluice/bench/harness/spin.h"
+#include "sluice/sync/platform.h"
 #include "sluice/sync/unique_fd.h"
 
 namespace sluice::bench {
@@ -33,6 +34,8 @@ constexpr std::size_t kMaxStages = 16;
 constexpr std::size_t kMaxProcesses = 64;
 // How long a repetition may take beyond its slices before it counts as hung.
 constexpr std::chrono::seconds kPatienceOfSupervisor(20);
+constexpr std::chrono::milliseconds kSpunForOthers(1);
+constexpr std::chrono::microseconds kNap(50);
 
 /// What the supervisor and its team share.
 struct Board {
@@ -49,7 +52,13 @@ void wait_for_all(std::atomic<std::uint32_t>& arrived, std::uint32_t processes) 
   // stores run into the subject's slice.
   arrived.fetch_add(1, std::memory_order_acq_rel);
   // Acquires the arrivals above.
-  spin_until<Spin::pause>([&] { return arrived.load(std::memory_order_acquire) >= processes; });
+  const auto all = [&] { return arrived.load(std::memory_order_acquire) >= processes; };
+  // Who took part in the stage before comes at once; who did not must not take the processor from a
+  // subject that uses both.
+  const Clock::time_point until = Clock::now() + kSpunForOthers;
+  while (!all()) {
+    if (Clock::now() > until) std::this_thread::sleep_for(kNap);
+  }
 }
 
 void pin_to(int cpu) {

@@ -7,8 +7,9 @@
 //   std::vector<Figures> figures = team.run({{&pingpong, times}, {&subject, times}, ...});
 //
 // The caller is not one of the measured processes: it sleeps meanwhile, so it can't disturb them,
-// and it is always there to clean up. All processes of the team enter a stage together (a spinning
-// barrier), so between yardstick and subject no time passes and no system call is made.
+// and it is always there to clean up. All processes of the team enter a stage together (a barrier
+// that spins for a millisecond), so between yardstick and subject hardly any time passes. Who has
+// no role in a stage sleeps.
 //
 // If a process dies here: when a member ends early, fails, or is not done in kPatienceOfSupervisor,
 // the others are killed, all are reaped, and run() throws. When the caller dies, the kernel kills

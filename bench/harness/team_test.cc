@@ -16,7 +16,9 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
+#include "sluice/bench/harness/in_threads.h"
 #include "sluice/bench/harness/shared_memory.h"
 #include "sluice/bench/harness/slice.h"
 #include "sluice/bench/harness/spin.h"
@@ -46,6 +48,28 @@ std::string trouble_of(const Roles& roles) {
     return e.what();
   }
   return "";
+}
+
+TEST(InThreads, RunsAllRolesInOneProcessEachOnItsCpu) {
+  const Placement placement = choose_cpus();
+  std::atomic<int> there = 0;
+  const auto tell = [&there](std::size_t figure) {
+    return [&there, figure](Slice& slice) {
+      // Both are there at once, and see each other's memory.
+      ++there;
+      while (there < 2) std::this_thread::yield();
+      slice.report(figure, ::sched_getcpu());
+    };
+  };
+  const Figures cpus = run(in_threads({tell(0), tell(1)}))[0];
+  ASSERT_TRUE(placement.pinned) << "needs two CPUs";
+  EXPECT_EQ(cpus[0], placement.cpus[0]);
+  EXPECT_EQ(cpus[1], placement.cpus[1]);
+}
+
+TEST(InThreads, SaysWhatARoleHasThrown) {
+  const Roles roles = {[](Slice&) {}, [](Slice&) { throw std::runtime_error("no more"); }};
+  EXPECT_THAT(trouble_of(in_threads(roles)), testing::HasSubstr("no more"));
 }
 
 TEST(Team, RunsEachRoleInAProcessOfItsOwnOnACpuOfItsOwn) {

@@ -26,6 +26,7 @@
 
 #include <algorithm>
 #include <array>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -72,6 +73,9 @@ struct Message {
     }
     return difference == 0;
   }
+
+  /// By number, for queues that order by priority.
+  friend auto operator<=>(const Message&, const Message&) = default;
 };
 
 /// What to allow a channel for messages of this size: 1024 messages, at most 1 MiB.
@@ -153,6 +157,9 @@ void stream_in(Slice& slice, Receiver&& receiver) {
 inline constexpr std::size_t kMedianTrip = 0;
 inline constexpr std::size_t kP99Trip = 1;
 inline constexpr std::size_t kP999Trip = 2;
+inline constexpr std::size_t kP50Trip = 3;
+inline constexpr std::size_t kP90Trip = 4;
+inline constexpr std::size_t kP9999Trip = 5;
 
 template <std::size_t kSize, class Sender, class Receiver>
 void lead_trips(Slice& slice, Sender&& there, Receiver&& back) {
@@ -179,8 +186,11 @@ void lead_trips(Slice& slice, Sender&& there, Receiver&& back) {
     trips.add(static_cast<std::uint64_t>((now - begin).count()));
     begin = now;
   }
-  if (trips.knows(0.99)) slice.report(kP99Trip, trips.quantile(0.99));
-  if (trips.knows(0.999)) slice.report(kP999Trip, trips.quantile(0.999));
+  for (const auto& [figure, quantile] :
+       {std::pair(kP50Trip, 0.5), std::pair(kP90Trip, 0.9), std::pair(kP99Trip, 0.99),
+        std::pair(kP999Trip, 0.999), std::pair(kP9999Trip, 0.9999)}) {
+    if (trips.knows(quantile)) slice.report(figure, trips.quantile(quantile));
+  }
   message.stamp(next | kLast);
   there.send(message);
 }

@@ -7,11 +7,13 @@
 
 #include <boost/interprocess/sync/interprocess_condition.hpp>
 #include <boost/interprocess/sync/interprocess_mutex.hpp>
+#include <boost/interprocess/sync/interprocess_recursive_mutex.hpp>
 #include <boost/interprocess/sync/scoped_lock.hpp>
 
 namespace sluice::bench {
 
 using BoostMutex = boost::interprocess::interprocess_mutex;
+using BoostRecursiveMutex = boost::interprocess::interprocess_recursive_mutex;
 
 class BoostCondition {
  public:

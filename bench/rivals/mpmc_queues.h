@@ -133,6 +133,76 @@ class VyukovQueue {
   InShared<Shared> queue_;
 };
 
+/// A ticket from one counter per side, and in each slot the number of the turn that it is at, as
+/// Erik Rigtorp describes his MPMCQueue (rigtorp.se). Whoever is killed with a ticket stops all
+/// others.
+template <class Item>
+class TurnRing {
+  struct alignas(kCacheLine) Slot {
+    std::atomic<std::uint64_t> turn = 0;
+    Item item;
+  };
+  struct Shared {
+    alignas(kNoSharing) std::atomic<std::uint64_t> head = 0;
+    alignas(kNoSharing) std::atomic<std::uint64_t> tail = 0;
+    alignas(kNoSharing) std::array<Slot, kMpmcCapacity> slots;
+  };
+
+  /// Takes the next ticket whose slot is at the turn that `wanted` says; false if it is not yet.
+  template <class Wanted, class Use>
+  static bool take(std::atomic<std::uint64_t>& tickets, Shared& shared, Wanted wanted, Use use) {
+    // Acquire, here and below: not for data, but so that the second look below is a later one.
+    std::uint64_t ticket = tickets.load(std::memory_order_acquire);
+    for (;;) {
+      Slot& slot = shared.slots[ticket % kMpmcCapacity];
+      // Acquire: pairs with the release of who used the slot last.
+      if (slot.turn.load(std::memory_order_acquire) == wanted(ticket / kMpmcCapacity)) {
+        // Relaxed would do as well: the slot's turn orders.
+        if (tickets.compare_exchange_strong(ticket, ticket + 1)) {
+          use(slot, ticket / kMpmcCapacity);
+          return true;
+        }
+        continue;
+      }
+      const std::uint64_t before = ticket;
+      ticket = tickets.load(std::memory_order_acquire);  // as above
+      if (ticket == before) return false;
+    }
+  }
+
+ public:
+  struct Producer {
+    bool push(const Item& item) {
+      return take(
+          shared->head, *shared, [](std::uint64_t lap) { return 2 * lap; },
+          [&](Slot& slot, std::uint64_t lap) {
+            slot.item = item;
+            // Release: pairs with the acquire of who takes the item.
+            slot.turn.store(2 * lap + 1, std::memory_order_release);
+          });
+    }
+    Shared* shared;
+  };
+  struct Consumer {
+    bool pop(Item& item) {
+      return take(
+          shared->tail, *shared, [](std::uint64_t lap) { return 2 * lap + 1; },
+          [&](Slot& slot, std::uint64_t lap) {
+            item = slot.item;
+            // Release: pairs with the acquire of who fills the slot next.
+            slot.turn.store(2 * lap + 2, std::memory_order_release);
+          });
+    }
+    Shared* shared;
+  };
+
+  [[nodiscard]] Producer producer() { return {&*queue_}; }
+  [[nodiscard]] Consumer consumer() { return {&*queue_}; }
+
+ private:
+  InShared<Shared> queue_;
+};
+
 /// With a capacity fixed at compile time it holds no pointer.
 template <class Item>
 class BoostQueue {

@@ -13,13 +13,14 @@ namespace sluice::bench {
 
 enum class Robust { no, yes };
 
-template <Robust kRobust>
+template <Robust kRobust, int kType = PTHREAD_MUTEX_DEFAULT>
 class PthreadMutex {
  public:
   PthreadMutex() {
     pthread_mutexattr_t attributes;
     pthread_mutexattr_init(&attributes);
     pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_settype(&attributes, kType);
     if (kRobust == Robust::yes) pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
     if (pthread_mutex_init(&mutex_, &attributes) != 0) throw std::runtime_error("mutex_init");
     pthread_mutexattr_destroy(&attributes);

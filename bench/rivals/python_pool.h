@@ -31,6 +31,8 @@ class PythonPool {
   static constexpr const char* kMap = "return rate(lambda n: p.map(same, range(n)))";
   static constexpr const char* kImap =
       "return rate(lambda n: sum(p.imap_unordered(same, range(n))))";
+  static constexpr const char* kImapInOrder = "return rate(lambda n: sum(p.imap(same, range(n))))";
+  static constexpr const char* kStartJoin = "return each(start_join)";
   static constexpr const char* kMebibyte = "return each(lambda: p.apply(same, (mebibyte,)))";
   static constexpr const char* kStart2 = "return each(lambda: fresh(2))";
   static constexpr const char* kStart8 = "return each(lambda: fresh(8))";
@@ -70,6 +72,11 @@ def rate(call):
         n *= 2
 def fresh(workers):
     with multiprocessing.Pool(workers) as pool: pool.apply(same, (1,))
+def nothing(): pass
+def start_join():
+    child = multiprocessing.Process(target=nothing)
+    child.start()
+    child.join()
 os.sched_setaffinity(0, range(os.cpu_count()))
 p = multiprocessing.Pool(2)
 e = concurrent.futures.ProcessPoolExecutor(2)

@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "sluice/ipc/joinable_options.h"
 #include "sluice/ipc/joinable_queue.h"
 #include "sluice/ipc/queue.h"
-#include "sluice/ipc/task_options.h"
 #include "sluice/pool/process.h"
 #include "sluice/sync/status.h"
 

@@ -99,7 +99,7 @@ class ItemStoreCrashOf : public testing::Test {
         2s);
   }
   static Status take_lease(Store& store, Lease& lease, std::uint64_t& number) {
-    const Status s = store.lease(lease, false, 2s);
+    const Status s = store.lease(lease, 2s);
     if (s != Status::ok) return s;
     return store.read(lease, [&](std::span<const std::byte> b) { return read_into(b, number); });
   }

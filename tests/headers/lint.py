@@ -53,7 +53,9 @@ def guard_of(path):
 
 
 def check_includes(path, text, code, may_use):
-    folder = path.split("/")[0]
+    folder = os.path.dirname(path)
+    if folder not in may_use:
+        folder = path.split("/")[0]
     for number, (line, stripped) in enumerate(zip(text.split("\n"), code), 1):
         match = INCLUDE.match(line)
         if not match or "#" not in stripped:

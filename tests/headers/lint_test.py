@@ -8,7 +8,7 @@ import unittest
 
 import lint
 
-MAY_USE = {"sync": [], "ipc": ["sync"]}
+MAY_USE = {"sync": [], "ipc": ["sync"], "ipc/far": ["ipc", "sync", "pool"]}
 
 GOOD = """\
 // SPDX-License-Identifier: Apache-2.0
@@ -51,6 +51,11 @@ class PlantedViolations(unittest.TestCase):
         up = '#include "sluice/ipc/y.h"\n'
         self.assertEqual(rules(up, "sync/a.cc"), [(1, "layer")])
         self.assertEqual(rules(up, "tests/ipc/a.cc"), [])
+
+    def test_folder_within_one_that_may_use_more(self):
+        far = '#include "sluice/pool/y.h"\n#include "sluice/ipc/y.h"\n'
+        self.assertEqual(rules(far, "ipc/far/a.cc"), [])
+        self.assertEqual(rules(far, "ipc/near/a.cc"), [(1, "layer")])
 
     def test_source_that_does_not_begin_with_its_header(self):
         def found(text, path="ipc/x.cc"):
@@ -107,7 +112,7 @@ class WholeTree(unittest.TestCase):
         scratch = tempfile.TemporaryDirectory()
         self.addCleanup(scratch.cleanup)
         self.root = pathlib.Path(scratch.name)
-        self.write("bazel/layers.bzl", '"""Doc."""\nMAY_USE = {"sync": [], "ipc": ["sync"]}\n')
+        self.write("bazel/layers.bzl", '"""Doc."""\nMAY_USE = {"sync": [], "ipc": ["sync"], "ipc/far": ["ipc", "sync", "pool"]}\n')
         self.write(".bazelignore", "other/workspace\n")
         self.write("ipc/x.h", GOOD)
 

@@ -242,7 +242,7 @@ class Model {
 
   void lease() {
     Lease lease;
-    const Status status = store_->lease(lease, false, Deadline::never());
+    const Status status = store_->lease(lease, Deadline::never());
     RC_ASSERT(status == (queued_.empty() ? Status::empty : Status::ok));
     if (status != Status::ok) return;
     auto taken = queued_.extract(queued_.begin());

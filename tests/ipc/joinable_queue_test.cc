@@ -27,9 +27,9 @@
 #include <utility>
 #include <vector>
 
+#include "sluice/ipc/joinable_options.h"
 #include "sluice/ipc/queue.h"
 #include "sluice/ipc/queue_options.h"
-#include "sluice/ipc/task_options.h"
 #include "sluice/pool/process.h"
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/error.h"
@@ -534,6 +534,34 @@ TEST(JoinableQueueOpen, AnotherKindOrItemIsRefused) {
   EXPECT_THROW(Texts::open("joinable-kind"), Error);
   EXPECT_THROW(Queue<int>::open("joinable-kind"), Error);
   EXPECT_EQ(Ints::open_or_create("joinable-kind", 9).capacity(), 4U);
+}
+
+// done() of one thread must not end what another is about to read.
+TEST(JoinableQueueThreads, PopAndDoneOfSeveralThreadsTakeEachItemOnce) {
+  constexpr int kItems = 500'000;
+  constexpr int kEach = 2;
+  JoinableQueue<int> queue(Capacity(2));
+  std::vector<std::atomic<int>> taken(kItems);
+  std::vector<std::thread> threads;
+  for (int p = 0; p < kEach; ++p) {
+    threads.emplace_back([&, p] {
+      for (int i = p; i < kItems; i += kEach) ASSERT_EQ(queue.push(i), Status::ok);
+    });
+  }
+  for (int c = 0; c < kEach; ++c) {
+    threads.emplace_back([&] {
+      for (int item = -1; queue.pop(item) == Status::ok; queue.done()) {
+        ++taken.at(static_cast<std::size_t>(item));
+      }
+    });
+  }
+  threads[0].join();
+  threads[1].join();
+  queue.close();
+  threads[2].join();
+  threads[3].join();
+  EXPECT_TRUE(std::ranges::all_of(taken, [](const auto& times) { return times == 1; }));
+  EXPECT_EQ(queue.unfinished(), 0U);
 }
 
 }  // namespace

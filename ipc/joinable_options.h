@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// TaskOptions: what a ipc/joinable_queue.h is made with. Its maker chooses; who opens it gets what
-// is there.
+// JoinableOptions: what a ipc/joinable_queue.h is made with. Its maker chooses; who opens it gets
+// what is there.
 //
 //   JoinableQueue<Page> pages(100, {.max_attempts = 3, .failed = Failed::put_aside});
 //
 // Units: attempts. Errors, threads, processes, death: plain values. Cost: none.
 
-#ifndef SLUICE_IPC_TASK_OPTIONS_H_
-#define SLUICE_IPC_TASK_OPTIONS_H_
+#ifndef SLUICE_IPC_JOINABLE_OPTIONS_H_
+#define SLUICE_IPC_JOINABLE_OPTIONS_H_
 
 #include <cstdint>
 #include <optional>
@@ -24,7 +24,7 @@ enum class Failed : std::uint8_t {
   put_aside,  ///< it is a dead letter at once
 };
 
-struct TaskOptions {
+struct JoinableOptions {
   /// As QueueOptions.
   std::optional<Overflow> overflow = {};
   bool ends_with_producers = false;
@@ -37,4 +37,4 @@ struct TaskOptions {
 
 }  // namespace sluice
 
-#endif  // SLUICE_IPC_TASK_OPTIONS_H_
+#endif  // SLUICE_IPC_JOINABLE_OPTIONS_H_
