@@ -12,15 +12,15 @@ _RIVALS = {
         header = "atomic_queue/atomic_queue.h",
         # It depends on another Boost than ours, for its tests; its headers alone are enough.
         unpacked = "libatomic-queue-dev",
-        links = [],
     ),
-    "nng": struct(header = "nng/nng.h", unpacked = "", links = ["-lnng"]),
-    "readerwriterqueue": struct(
-        header = "readerwriterqueue/readerwriterqueue.h",
-        unpacked = "",
-        links = [],
+    "iceoryx": struct(
+        header = "iceoryx_posh/popo/publisher.hpp",
+        versions_under = "/usr/include/iceoryx",
+        links = ["-liceoryx_posh", "-liceoryx_hoofs", "-liceoryx_platform"],
     ),
-    "zeromq": struct(header = "zmq.h", unpacked = "", links = ["-lzmq"]),
+    "nng": struct(header = "nng/nng.h", links = ["-lnng"]),
+    "readerwriterqueue": struct(header = "readerwriterqueue/readerwriterqueue.h"),
+    "zeromq": struct(header = "zmq.h", links = ["-lzmq"]),
 }
 
 _HEAD = 'package(default_visibility = ["//visibility:public"])\n\n'
@@ -33,6 +33,12 @@ def _rival_impl(ctx):
     defines = '    defines = ["SLUICE_BENCH_HAS_%s"],\n' % name.upper()
     if ctx.path("/usr/include/" + ctx.attr.header).exists:
         ctx.file("BUILD", _library(name, defines + "    linkopts = %s,\n" % ctx.attr.links))
+        return
+    versions = ctx.path(ctx.attr.versions_under) if ctx.attr.versions_under else None
+    if versions and versions.exists:
+        ctx.symlink(versions.readdir()[-1], "include")
+        include = '    hdrs = glob(["include/**"]),\n    includes = ["include"],\n'
+        ctx.file("BUILD", _library(name, defines + include + "    linkopts = %s,\n" % ctx.attr.links))
         return
     if ctx.attr.unpacked:
         command = "apt-get download %s && dpkg -x %s_*.deb ." % (ctx.attr.unpacked, ctx.attr.unpacked)
@@ -48,6 +54,9 @@ _rival = repository_rule(
     attrs = {
         "header": attr.string(mandatory = True),
         "links": attr.string_list(),
+        # A directory with a directory of headers for each version, which no compiler looks into.
+        "versions_under": attr.string(),
+        # A package that is not installed, but taken apart for its headers.
         "unpacked": attr.string(),
     },
     local = True,
@@ -56,4 +65,10 @@ _rival = repository_rule(
 def bench_rivals():
     """Declares the libraries that sluice's own benchmarks compare it with, where they are there."""
     for name, rival in _RIVALS.items():
-        _rival(name = name, header = rival.header, links = rival.links, unpacked = rival.unpacked)
+        _rival(
+            name = name,
+            header = rival.header,
+            links = getattr(rival, "links", []),
+            unpacked = getattr(rival, "unpacked", ""),
+            versions_under = getattr(rival, "versions_under", ""),
+        )

@@ -16,6 +16,7 @@
 #include "sluice/bench/harness/yardsticks.h"
 #include "sluice/bench/rivals/boost_interprocess.h"
 #include "sluice/bench/rivals/descriptors.h"
+#include "sluice/bench/rivals/iceoryx.h"
 #include "sluice/bench/rivals/message_libraries.h"
 #include "sluice/bench/rivals/posix_mq.h"
 #include "sluice/bench/rivals/sluice_connection.h"
@@ -84,6 +85,9 @@ std::vector<Subject> pipes() {
 #ifdef SLUICE_BENCH_HAS_NNG
   subjects.push_back(waiting_subject<Traffic, Nng<kSize>>("nng"));
 #endif
+#ifdef SLUICE_BENCH_HAS_ICEORYX
+  subjects.push_back(waiting_subject<Traffic, Iceoryx<kSize>>("iceoryx"));
+#endif
   return subjects;
 }
 
@@ -121,6 +125,9 @@ void add_pipe_cases(Suite& suite) {
 #endif
 #ifndef SLUICE_BENCH_HAS_NNG
   std::cerr << "SKIPPED: nng: no <nng/nng.h>\n";
+#endif
+#ifndef SLUICE_BENCH_HAS_ICEORYX
+  std::cerr << "SKIPPED: iceoryx: no <iceoryx_posh/popo/publisher.hpp>\n";
 #endif
   add_asleep(suite);
   add_pipes<OneWay<8>, OneWay<64>, OneWay<256>, OneWay<1024>, OneWay<4096>, OneWay<65536>>(suite);

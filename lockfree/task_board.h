@@ -16,7 +16,7 @@
 //   if (collector.collect(task, state, 5s) == Status::ok) submitter.release(task);
 //   supervisor.take_over(tag_of_a_dead_worker);        // then its task is ready again
 //
-// (examples/task_board has it in whole.)
+// (examples/pools/task_board.cc has it in whole.)
 //
 // In memory (position-independent; offsets in bytes; who writes it):
 //

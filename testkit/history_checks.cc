@@ -248,7 +248,8 @@ std::optional<Evidence> find_miscount(const History& history, const ItemLives& l
       if (!any([&](std::int64_t at) {
             return bounds.least(at) <= call.value && call.value <= bounds.most(at);
           })) {
-        return miscounted(history, i, lives, whole, "never were as many items in the queue while it ran");
+        return miscounted(history, i, lives, whole,
+                          "never were as many items in the queue while it ran");
       }
     }
   }

@@ -58,7 +58,7 @@ class Choosing(unittest.TestCase):
         self.assertEqual((len(examples), len(costs)), (len(leaves), len(leaves)))
         for example in examples:
             folder, _, name = example.partition(":")
-            self.assertTrue((ROOT / "examples" / folder / f"{name or folder}.cc").is_file(), example)
+            self.assertTrue((ROOT / "examples" / folder / f"{name}.cc").is_file(), example)
 
     def test_figures_are_results(self):
         for file, case, subject, in_picture, on_page in FIGURES:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# meet.sh NAMED_PIPE: runs both sides, the sender as soon as the receiver is there.
+# named_pipe.sh NAMED_PIPE: runs both sides, the sender as soon as the receiver is there.
 set -eu
 "$1" receive | {
   read -r waiting
