@@ -131,6 +131,7 @@ void add_pipe_cases(Suite& suite) {
 #endif
   add_asleep(suite);
   add_pipes<OneWay<8>, OneWay<64>, OneWay<256>, OneWay<1024>, OneWay<4096>, OneWay<65536>>(suite);
+  add_pipes<SlowReader<64>>(suite);
   add_pipes<RoundTrip<8>, RoundTrip<64>, RoundTrip<1024>, RoundTrip<65536>>(suite);
 }
 

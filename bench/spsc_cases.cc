@@ -83,6 +83,7 @@ void add_spsc_cases(Suite& suite) {
 #endif
   add_batches(suite);
   add_rings<OneWay<8>, OneWay<64>, OneWay<256>, OneWay<1024>, OneWay<4096>, OneWay<65536>>(suite);
+  add_rings<SlowReader<8>, SlowReader<64>>(suite);
   add_rings<RoundTrip<8>, RoundTrip<64>, RoundTrip<1024>>(suite);
 }
 

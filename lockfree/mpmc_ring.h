@@ -60,8 +60,9 @@
 // finds MpmcView::is_drained(), is at the end. ipc/queue.h is made of that.
 //
 // Cost: push and pop each one compare-and-swap and one store on the item's own line, a batch one
-// compare-and-swap for each run and a store for each item; no system call. Source: Vyukov's bounded
-// queue, with the claim moved from the index into the cell.
+// compare-and-swap for each run and a store for each item; no system call. After several items in a
+// row a look in vain rests, as in spsc_ring.h. Source: Vyukov's bounded queue, with the claim moved
+// from the index into the cell.
 
 #ifndef SLUICE_LOCKFREE_MPMC_RING_H_
 #define SLUICE_LOCKFREE_MPMC_RING_H_

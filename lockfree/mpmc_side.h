@@ -124,6 +124,8 @@ class MpmcSide {
     }
     ++fruitless_;
     fetches_ahead_ = false;
+    rest_after(run_);
+    run_ = 0;
     return refuse(why);
   }
 
@@ -131,6 +133,7 @@ class MpmcSide {
   /// other side is likely to be far away, and what comes next may be fetched without taking it from
   /// anybody.
   bool is_due(const MpmcCursor& next) noexcept {
+    ++run_;
     const bool due = static_cast<std::int64_t>(next.position() - due_at_) >= 0;
     if (due) [[unlikely]] {
       fetches_ahead_ = true;
@@ -220,6 +223,7 @@ class MpmcSide {
   std::uint64_t fruitless_at_ = 0;     ///< where the last call found nothing to do
   std::uint32_t fruitless_ = 0;        ///< so many in a row
   std::uint32_t incarnation_ = 0;      ///< of the registry under which the handle was made
+  std::uint32_t run_ = 0;              ///< calls that found something since one did not
   bool fetches_ahead_ = false;
   bool others_are_at_work_ = false;  ///< where the last call found nothing to do
   Status status_ = Status::ok;

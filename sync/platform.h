@@ -74,6 +74,18 @@ inline constexpr std::size_t kFetchToWrite = 512;
 inline constexpr std::size_t kFetchToRead = 256;
 inline constexpr std::uint32_t kFetchAfter = 16;
 
+/// For a side of a ring that has found nothing to do after `run` items in a row: it is at the heels
+/// of the other side, where each look takes a line from under the other's hands, and each item
+/// costs a line's way there and back. So it lets the other get ahead, for about as long as its
+/// items have taken it, and no longer than a microsecond or a few. After a single item, as when
+/// there is an answer to each message, it does not rest at all.
+inline constexpr std::uint64_t kLongestRest = 64;
+inline void rest_after(std::uint64_t run) noexcept {
+  for (std::uint64_t pauses = run < kLongestRest ? run : kLongestRest; pauses > 1; --pauses) {
+    cpu_pause();
+  }
+}
+
 /// How many CPUs the calling thread may run on (its affinity mask), at least 1. One system call.
 /// With one CPU spinning only keeps the awaited party from running.
 inline int usable_cpus() noexcept {

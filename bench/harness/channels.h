@@ -14,7 +14,10 @@
 #define SLUICE_BENCH_HARNESS_CHANNELS_H_
 
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "sluice/bench/harness/subject.h"
@@ -43,6 +46,41 @@ struct OneWay {
   static Variant variant(std::string name, Make make) {
     return {std::move(name), [make] { return one_way<kSize>(make()); }};
   }
+};
+
+/// A stream whose receiver takes some 30 ns more over each message, so that the channel is full.
+template <std::size_t kBytes>
+struct SlowReader : OneWay<kBytes> {
+  static Case in_group(const std::string& group) {
+    Case what = OneWay<kBytes>::in_group(group);
+    what.name = group + "/slow_reader/" + std::to_string(kBytes);
+    return what;
+  }
+
+  template <class Make>
+  static Variant variant(std::string name, Make make) {
+    using Channel = std::remove_reference_t<decltype(*make())>;
+    return OneWay<kBytes>::variant(
+        std::move(name), [make] { return std::make_shared<Slow<Channel>>(Slow<Channel>{make()}); });
+  }
+
+ private:
+  template <class Receiver>
+  struct Thoughtful {
+    void receive(Message<kBytes>& message) {
+      receiver.receive(message);
+      std::uint64_t thought = message.words[0];
+      for (int i = 0; i < 100; ++i) asm volatile("" : "+r"(thought));  // a loop that is there
+    }
+    Receiver receiver;
+  };
+
+  template <class Channel>
+  struct Slow {
+    auto sender() { return channel->sender(); }
+    auto receiver() { return Thoughtful<decltype(channel->receiver())>{channel->receiver()}; }
+    std::shared_ptr<Channel> channel;
+  };
 };
 
 template <std::size_t kBytes>

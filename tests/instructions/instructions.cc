@@ -89,6 +89,20 @@ void ring(bool counts_push) {
   counts_push ? count_push(push, pop) : count_pop(push, pop);
 }
 
+/// An item there, and a look for a second one: what follows a single item is no stream.
+template <class Ring>
+void single_item() {
+  InMemory<Ring> memory;
+  typename Ring::Producer producer(memory.bytes());
+  typename Ring::Consumer consumer(memory.bytes());
+  Item item = 7;
+  counted([&] {
+    must(producer.try_push(item));
+    must(consumer.try_pop(item));
+    if (consumer.try_pop(item) != Status::empty) std::abort();
+  });
+}
+
 void pipe(bool counts_send) {
   sluice::Pipe pipe = sluice::Pipe::create();
   Item item = 7;
@@ -149,6 +163,7 @@ const std::map<std::string, std::function<void()>> kCases = {
     {"spsc_ring_pop", [] { ring<sluice::SpscRing<Item>>(false); }},
     {"mpmc_ring_push", [] { ring<sluice::MpmcRing<Item>>(true); }},
     {"mpmc_ring_pop", [] { ring<sluice::MpmcRing<Item>>(false); }},
+    {"spsc_ring_single_item", single_item<sluice::SpscRing<Item>>},
     {"pipe_send", [] { pipe(true); }},
     {"pipe_recv", [] { pipe(false); }},
     {"queue_push", [] { queue(true); }},
