@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of docs/benchmarking.md, in Markdown, from the JSON of //bench:compare.
+"""The tables of README.md and docs/benchmarking.md, in Markdown, from the JSON of //bench:compare.
 
-Usage: tables.py {goals|safety|rivals} RESULTS.json...
+Usage: tables.py {front|measured|rivals|goals|safety} RESULTS.json...
 
 Several files are one run each of different cases; of a case that is in two, the later file counts.
+tests/docs/tables_test.py holds the pages to it.
 """
 
 import json
@@ -102,6 +103,22 @@ def number(value):
     return f"{value:.3g}"
 
 
+# Rows and columns of the first table of README.md.
+FRONT = [("64 B one way, million/s", "pipe/oneway/64"), ("1 KiB one way, million/s", "pipe/oneway/1024"),
+         ("64 KiB one way, million/s", "pipe/oneway/65536"), ("64 B there and back, ns", "pipe/rtt/64"),
+         ("1 KiB there and back, ns", "pipe/rtt/1024")]
+BESIDE = [("pipe", "`pipe(2)`"), ("socketpair", "socket pair"), ("boost_interprocess", "Boost message queue"),
+          ("iceoryx", "iceoryx"), ("zeromq", "ZeroMQ")]
+
+# What README.md shows of the rest.
+MEASURED = ["spsc/oneway/8", "spsc/oneway/64", "spsc/oneway/1024", "spsc/rtt/8", "mpmc/1x1/8", "mpmc/2x2/8", "mpmc/2x2/64",
+            "mpmc_batch/2x2/8", "queue/oneway/8", "queue/oneway/65536", "queue/rtt/8", "queue/rtt_asleep/8", "mutex/uncontended",
+            "mutex/contended", "shared_mutex/read2", "condvar/pingpong_asleep", "condvar/pingpong_awake",
+            "semaphore/pingpong_awake", "event/pingpong_awake", "value/load/64", "value/store/64", "array/locked_write",
+            "pool/roundtrip_awake", "pool/roundtrip_asleep", "pool/submit", "pool/map", "pool/arg_1mib", "pool/startup2",
+            "process/start_join"]
+
+
 class Results:
     def __init__(self, rows):
         self.rows = {(row["case"], row["subject"]): row for row in rows}
@@ -187,18 +204,37 @@ def safety(results):
                    f"`{name}` {number(rival['median'])} | {number(times)}× |")
 
 
-def rivals(results):
-    cases = list(dict.fromkeys(case for case, _ in results.rows))
+def front(results):
+    yield "| messages between two processes | sluice | " + " | ".join(title for _, title in BESIDE) + " |"
+    yield "|---" * (2 + len(BESIDE)) + "|"
+    for text, case in FRONT:
+        cells = [number(results.row(case).get("median"))]
+        for rival, _ in BESIDE:
+            row = results.row(case, rival)
+            cells.append(f"{number(row.get('median'))} ({number(row.get('sluice_is'))}×)" if row.get("sluice_is") else "")
+        yield f"| {text} | " + " | ".join(cells) + " |"
+
+
+def beside_best(results, cases):
     yield "| case | unit | sluice | best rival | its figure | sluice is |"
     yield "|---|---|---|---|---|---|"
     for case in cases:
         row, best = results.row(case), results.best_rival(case)
-        if row and best and not case.rsplit("/", 1)[1].startswith("p"):
+        if row and best:
             yield (f"| `{case}` | {row['unit']} | {number(row['median'])} | `{best['subject']}` | {number(best['median'])} | "
                    f"{number(best['sluice_is'])}× |")
 
 
-TABLES = {"goals": goals, "safety": safety, "rivals": rivals}
+def measured(results):
+    return beside_best(results, MEASURED)
+
+
+def rivals(results):
+    return beside_best(results, [case for case in dict.fromkeys(case for case, _ in results.rows)
+                                 if not case.rsplit("/", 1)[1].startswith("p")])
+
+
+TABLES = {"front": front, "measured": measured, "rivals": rivals, "goals": goals, "safety": safety}
 
 
 def main(arguments):

@@ -154,8 +154,8 @@ class MpmcConsumer : public MpmcSide<T, Env> {
     if (me == participant::kNobody) [[unlikely]]
       return this->refuse(Status::foreign_registry);
     const bool asks = look_back();
-    if (!left_out_) next_ = view_.furthest(next_, view_.control().head);
     for (std::uint64_t look = 0; look < view_.looks(); ++look) {
+      if (View::catches_up(look)) catch_up();
       Cell& cell = view_.cell(next_);
       switch (look_at(cell, me, asks)) {
         case Look::taken:
@@ -203,6 +203,16 @@ class MpmcConsumer : public MpmcSide<T, Env> {
     if (state != State::reading) return Look::nothing;
     leave_out(std::min(CellWord::run_of(word), view_.rest_of_lap(next_)));
     return Look::again;
+  }
+
+  /// To where others have been; what was left out before that is consumed by now.
+  void catch_up() {
+    if (left_out_) {
+      const Cursor there = view_.furthest(oldest_, view_.control().head);
+      if (there.position() == oldest_.position()) return;
+      go_back();
+    }
+    next_ = view_.furthest(next_, view_.control().head);
   }
 
   /// Passes items that another has.

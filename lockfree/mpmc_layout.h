@@ -127,6 +127,11 @@ class MpmcView {
   [[nodiscard]] std::uint64_t looks() const noexcept {
     return 64 * std::uint64_t{capacity_} + 65536;
   }
+  /// Whether to look at the hint, before that look: at first, and now and then. Who was stopped for
+  /// a moment in the midst of a walk finds the others more laps ahead than looks() lead.
+  [[nodiscard]] static constexpr bool catches_up(std::uint64_t look) noexcept {
+    return look % 64 == 0;
+  }
 
   [[nodiscard]] MpmcControl& control() const noexcept { return *control_; }
   [[nodiscard]] std::uint32_t capacity() const noexcept { return capacity_; }
@@ -157,11 +162,12 @@ class MpmcView {
 
   /// Whether there is an item that nobody has, before which no push is under way.
   [[nodiscard]] bool has_item() const {
-    const MpmcCursor at = walk(head(), looks(), [](std::uint64_t word, std::int32_t ahead) {
-      if (ahead > 0) return 1U;
-      const bool is_taken = ahead == 0 && CellWord::state_of(word) == State::reading;
-      return is_taken ? CellWord::run_of(word) : 0U;
-    });
+    const MpmcCursor at =
+        walk(head(), control_->head, looks(), [](std::uint64_t word, std::int32_t ahead) {
+          if (ahead > 0) return 1U;
+          const bool is_taken = ahead == 0 && CellWord::state_of(word) == State::reading;
+          return is_taken ? CellWord::run_of(word) : 0U;
+        });
     return is_at(at, State::full);
   }
 
@@ -174,8 +180,9 @@ class MpmcView {
   /// we have looked at it, finds the queue closed: his claim comes after our look, which comes
   /// after the word was closed, in the one order of all that is sequentially consistent.
   [[nodiscard]] bool is_drained() const {
-    MpmcCursor at = furthest(MpmcCursor(0, capacity_), control_->head);
+    MpmcCursor at(0, capacity_);
     for (std::uint64_t i = 0; i < looks(); ++i) {
+      if (catches_up(i)) at = furthest(at, control_->head);
       // Seq_cst: as said above; pairs with the claims in MpmcProducer.
       const std::uint64_t word = Env::load(cell(at).word, std::memory_order_seq_cst);
       const std::int32_t ahead = CellWord::laps_ahead(word, at.lap());
@@ -202,14 +209,19 @@ class MpmcView {
 
   /// A snapshot: from the oldest item that is not consumed to the newest that is claimed.
   [[nodiscard]] std::size_t size() const {
-    const MpmcCursor oldest = head();
-    return static_cast<std::size_t>(
-        std::min<std::uint64_t>(walk_to_tail(oldest).position() - oldest.position(), capacity_));
+    std::uint64_t size = 0;
+    for (int tries = 0; tries < 4; ++tries) {
+      const MpmcCursor oldest = head();
+      size = walk_to_tail(oldest).position() - oldest.position();
+      // So many it may be, or the two ends are of different moments.
+      if (size < capacity_ || head().position() == oldest.position()) break;
+    }
+    return static_cast<std::size_t>(std::min<std::uint64_t>(size, capacity_));
   }
 
   /// The oldest place that is not consumed.
   [[nodiscard]] MpmcCursor head() const {
-    return walk(furthest(MpmcCursor(0, capacity_), control_->head), looks(),
+    return walk(MpmcCursor(0, capacity_), control_->head, looks(),
                 [](std::uint64_t /*word*/, std::int32_t ahead) { return ahead > 0 ? 1U : 0U; });
   }
 
@@ -224,10 +236,13 @@ class MpmcView {
                              .found = std::to_string(memory.size()) + " bytes"});
   }
 
-  /// Past the cells that `passes` says, and past no more than `most` times.
+  /// From `at`, or where `hint` is, past the cells that `passes` says, and no more than `most`
+  /// times.
   template <class Passes>
-  MpmcCursor walk(MpmcCursor at, std::uint64_t most, Passes passes) const {
+  MpmcCursor walk(MpmcCursor at, const Word<std::uint64_t>& hint, std::uint64_t most,
+                  Passes passes) const {
     for (std::uint64_t i = 0; i < most; ++i) {
+      if (catches_up(i)) at = furthest(at, hint);
       // Acquire: pairs with the releases of the word, so that what the next cell says is as new.
       const std::uint64_t word = Env::load(cell(at).word, std::memory_order_acquire);
       const std::uint32_t cells = passes(word, CellWord::laps_ahead(word, at.lap()));
@@ -239,15 +254,13 @@ class MpmcView {
 
   /// From `head` past what is claimed or was.
   [[nodiscard]] MpmcCursor walk_to_tail(const MpmcCursor& head) const {
-    return walk(furthest(head, control_->tail), capacity_,
-                [](std::uint64_t word, std::int32_t ahead) {
-                  if (ahead == 0 && CellWord::state_of(word) == State::writing) {
-                    return CellWord::run_of(word);
-                  }
-                  const bool is_claimed =
-                      ahead > 0 || (ahead == 0 && CellWord::state_of(word) != State::empty);
-                  return is_claimed ? 1U : 0U;
-                });
+    return walk(head, control_->tail, capacity_, [](std::uint64_t word, std::int32_t ahead) {
+      if (ahead == 0 && CellWord::state_of(word) == State::writing) {
+        return CellWord::run_of(word);
+      }
+      const bool is_claimed = ahead > 0 || (ahead == 0 && CellWord::state_of(word) != State::empty);
+      return is_claimed ? 1U : 0U;
+    });
   }
 
   [[nodiscard]] bool is_at(const MpmcCursor& at, State state) const {

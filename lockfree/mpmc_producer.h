@@ -215,8 +215,8 @@ class MpmcProducer : public MpmcSide<T, Env> {
     if (me == participant::kNobody) [[unlikely]]
       return this->refuse(Status::foreign_registry);
     const bool asks = this->begins_to_ask();
-    tail_ = view_.furthest(tail_, view_.control().tail);
     for (std::uint64_t look = 0; look < view_.looks(); ++look) {
+      if (View::catches_up(look)) tail_ = view_.furthest(tail_, view_.control().tail);
       Cell& cell = view_.cell(tail_);
       const std::uint32_t lap = tail_.lap();
       // Acquire: pairs with the release of who made the cell empty, or full: see size().

@@ -12,16 +12,21 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <random>
 #include <span>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "sluice/lockfree/cell_word.h"
 #include "sluice/sync/error.h"
+#include "sluice/sync/lock_env.h"
 #include "sluice/sync/participant.h"
+#include "sluice/sync/status.h"
+#include "sluice/sync/word.h"
 #include "sluice/testkit/shared_area.h"
 #include "sluice/tests/lockfree/memory.h"
 
@@ -648,6 +653,99 @@ TEST(MpmcRing, SurvivesAnyBytes) {
     }
   }
 }
+
+// -------------------------------------------------------------------------------------------------
+// Somebody is stopped for a moment in the midst of a call
+
+/// Has a look at a cell held up while others go on: the next one, or the one after that.
+struct HeldUpEnv : internal::RealLockEnv {
+  static inline const std::byte* cells = nullptr;
+  static inline std::function<void()> meanwhile;
+  static inline int looks_before = 0;
+
+  template <class T>
+  static T load(const internal::Word<T>& word, std::memory_order order) noexcept {
+    const bool is_look = meanwhile && reinterpret_cast<const std::byte*>(&word) >= cells;
+    if (is_look && looks_before-- == 0) std::exchange(meanwhile, nullptr)();
+    return RealLockEnv::load(word, order);
+  }
+};
+
+/// Others get through more laps than a call looks at, while a producer and a consumer of this one
+/// are in it.
+class HeldUp : public testing::TestWithParam<int> {
+ protected:
+  using Slow = BasicMpmcRing<std::uint64_t, HeldUpEnv>;
+  static constexpr std::size_t kCapacity = 64;
+  static constexpr std::uint64_t kItems = 4 * (64 * kCapacity + 65536);
+
+  HeldUp() : producer_(ring_.memory.span()), consumer_(ring_.memory.span()) {
+    HeldUpEnv::cells = ring_.memory.span().data() + kCellsAt;
+    HeldUpEnv::looks_before = GetParam();
+  }
+  ~HeldUp() override { HeldUpEnv::meanwhile = nullptr; }
+
+  void let_others_go_on(std::uint64_t left_in) {
+    HeldUpEnv::meanwhile = [this, left_in] {
+      std::uint64_t item = 0;
+      for (std::uint64_t i = 0; i < kItems; ++i) {
+        ASSERT_EQ(ring_.producer->try_push(i), Status::ok);
+        ASSERT_EQ(ring_.consumer->try_pop(item), Status::ok);
+      }
+      for (std::uint64_t i = 0; i < left_in; ++i) {
+        ASSERT_EQ(ring_.producer->try_push(i), Status::ok);
+      }
+    };
+  }
+
+  Ring<std::uint64_t> ring_{kCapacity};
+  Slow::Producer producer_;
+  Slow::Consumer consumer_;
+};
+
+TEST_P(HeldUp, AConsumerFindsTheOldestItem) {
+  std::uint64_t item = 99;
+  let_others_go_on(2);
+  ASSERT_EQ(consumer_.try_pop(item), Status::ok);
+  EXPECT_EQ(item, 0u);
+  EXPECT_EQ(ring_.drain(), Numbers{1});
+}
+
+TEST_P(HeldUp, AConsumerFindsNothing) {
+  std::uint64_t item = 99;
+  let_others_go_on(0);
+  EXPECT_EQ(consumer_.try_pop(item), Status::empty);
+}
+
+TEST_P(HeldUp, AConsumerThatHasPassedWhatAnotherHadFindsTheOldestItem) {
+  ring_.push({7, 8});
+  ASSERT_NE(ring_.consumer->try_peek(), nullptr);
+  std::uint64_t item = 99;
+  ASSERT_EQ(consumer_.try_pop(item), Status::ok);
+  EXPECT_EQ(item, 8u);
+  ring_.consumer->release();
+  let_others_go_on(1);
+  ASSERT_EQ(consumer_.try_pop(item), Status::ok);
+  EXPECT_EQ(item, 0u);
+}
+
+TEST_P(HeldUp, AProducerFindsRoom) {
+  ring_.push({7});  // which it has to pass
+  EXPECT_EQ(ring_.drain(), Numbers{7});
+  let_others_go_on(1);
+  ASSERT_EQ(producer_.try_push(5), Status::ok);
+  EXPECT_EQ(ring_.drain(), (Numbers{0, 5}));
+}
+
+TEST_P(HeldUp, TheSizeIsThatOfThatMoment) {
+  ring_.push({7});
+  std::uint64_t item = 99;
+  ASSERT_EQ(ring_.consumer->try_pop(item), Status::ok);
+  let_others_go_on(3);
+  EXPECT_EQ(producer_.size(), 3u);
+}
+
+INSTANTIATE_TEST_SUITE_P(AtOnceAndLater, HeldUp, testing::Values(0, 1));
 
 }  // namespace
 }  // namespace sluice::tests
