@@ -62,14 +62,14 @@ GOALS = [
     ("`Event`, awake", "event/pingpong_awake", "<=", 0.9, "L"),
     ("`SharedMutex`, read alone", "shared_mutex/read", "<=", 1.1, "pthread"),
     ("`SharedMutex`, two readers", "shared_mutex/read2", ">=", 4, "pthread"),
-    ("pool, there and back, awake, ns", "pool/roundtrip_awake", "<=", 800, ""),
+    ("pool, there and back, awake, µs", "pool/roundtrip_awake", "<=", 0.8, ""),
     ("pool, there and back, asleep", "pool/roundtrip_asleep", "<=", 1.3, "F"),
     ("pool, `submit`, million/s", "pool/submit", ">=", 2, ""),
     ("pool, `map`, million/s", "pool/map", ">=", 20, ""),
     ("pool, `imap_unordered`, million/s", "pool/imap_unordered", ">=", 0.7, ""),
     ("pool, 1 MiB there and back", "pool/arg_1mib", "<=", 0.1, "python"),
-    ("pool, start of 2, ns", "pool/startup2", "<=", 2.5e6, ""),
-    ("pool, start of 8, ns", "pool/startup8", "<=", 6e6, ""),
+    ("pool, start of 2, µs", "pool/startup2", "<=", 2500, ""),
+    ("pool, start of 8, µs", "pool/startup8", "<=", 6000, ""),
 ]
 
 # What survives a kill, case, and who does the same and does not.

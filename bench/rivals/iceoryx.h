@@ -17,6 +17,7 @@
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
+#include <fstream>
 #include <iceoryx_hoofs/log/logmanager.hpp>
 #include <iceoryx_posh/popo/publisher.hpp>
 #include <iceoryx_posh/popo/subscriber.hpp>
@@ -26,6 +27,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "sluice/bench/harness/shared_memory.h"
 #include "sluice/bench/harness/spin.h"
@@ -73,9 +75,24 @@ class IceoryxDaemon {
  private:
   IceoryxDaemon() = default;
 
+  /// Chunks for more repetitions than the daemon's own configuration has room for: it takes back
+  /// what they held some time after they have ended.
+  [[nodiscard]] std::string configuration() const {
+    std::string path = "/tmp/" + clients_ + "roudi.toml";
+    std::ofstream file(path);
+    file << "[general]\nversion = 1\n[[segment]]\n";
+    for (const auto& [size, count] :
+         {std::pair(128, 20000), {1024, 10000}, {8192, 4000}, {131072, 2000}}) {
+      file << "[[segment.mempool]]\nsize = " << size << "\ncount = " << count << '\n';
+    }
+    require(file.flush().good(), "the configuration of iox-roudi can't be written");
+    return path;
+  }
+
   std::string clients_ = "sluice-bench-" + std::to_string(::getpid()) + "-";
-  Program program_{{"iox-roudi", "--log-level", "off", "--kill-delay", "1"},
-                   {.daemon = true, .output = Stdio::null(), .error = Stdio::null()}};
+  Program program_{
+      {"iox-roudi", "--log-level", "off", "--kill-delay", "1", "--config-file", configuration()},
+      {.daemon = true, .output = Stdio::null(), .error = Stdio::null()}};
 };
 
 template <std::size_t kSize>
