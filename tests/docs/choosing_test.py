@@ -15,18 +15,26 @@ import xml.etree.ElementTree
 ROOT = pathlib.Path(sys.argv.pop()).resolve().parent if len(sys.argv) > 1 else pathlib.Path()
 SVG = "{http://www.w3.org/2000/svg}"
 
+ALL = "compare-2026-11-22-amd-epyc-2cpu"
+
 # File, case, subject; what the picture says of its median, and what the page says.
 FIGURES = [
-    ("pipe-2026-11-21-amd-epyc-2cpu", "pipe/rtt/64", "sluice", "351 ns", "351 ns"),
-    ("pipe-2026-11-21-amd-epyc-2cpu", "pipe/oneway/64", "sluice", None, "11.9 million/s"),
-    ("value-2026-11-21-amd-epyc-2cpu", "value/load/64", "sluice", "load 2.2", "load 2.2 ns"),
-    ("value-2026-11-21-amd-epyc-2cpu", "value/store/64", "sluice", "store 22 ns", "store 22.1"),
-    ("value-2026-11-21-amd-epyc-2cpu", "value/update/64", "sluice", None, "`update` 29.4"),
-    ("lock-2026-11-21-amd-epyc-2cpu", "mutex/alone", "sluice", "unlock 8.3 ns", "alone 8.3 ns"),
-    ("event-fifo-2026-11-21-amd-epyc-2cpu", "event/pingpong_awake", "sluice_auto_reset", "awake 98 ns", "97.7 ns"),
-    ("event-fifo-2026-11-21-amd-epyc-2cpu", "event/pingpong_asleep", "sluice_auto_reset", "asleep 52 µs", "52.2 µs"),
-    ("lock-condition-fifo-2026-11-21-amd-epyc-2cpu", "condition/awake", "sluice", "awake 327 ns", "327 ns"),
-    ("lock-condition-fifo-2026-11-21-amd-epyc-2cpu", "condition/asleep", "sluice", "asleep 65 µs", "65.4 µs"),
+    (ALL, "pool/roundtrip_awake", "sluice", "awake 407 ns", "407 ns"),
+    (ALL, "pool/roundtrip_asleep", "sluice", "asleep 50 µs", "50.3 µs"),
+    (ALL, "pipe/rtt/64", "sluice", "126 ns", "126 ns"),
+    (ALL, "pipe/oneway/64", "sluice", None, "102 million/s"),
+    (ALL, "queue/rtt/8", "sluice", "127 ns", "127 ns"),
+    (ALL, "queue/oneway/8", "sluice", None, "69.4 million/s"),
+    (ALL, "value/load/64", "sluice", "load 0.97", "load 0.97 ns"),
+    (ALL, "value/store/64", "sluice", "store 16 ns", "store 16.5"),
+    (ALL, "value/update/64", "sluice", None, "`update` 17.5"),
+    (ALL, "mutex/uncontended", "sluice", "unlock 11.7 ns", "alone 11.7 ns"),
+    (ALL, "event/pingpong_awake", "sluice", "awake 86 ns", "86.3 ns"),
+    (ALL, "event/pingpong_asleep", "sluice", "asleep 38 µs", "38.2 µs"),
+    (ALL, "semaphore/pingpong_awake", "sluice", "awake 84 ns", "84.0 ns"),
+    (ALL, "semaphore/pingpong_asleep", "sluice", "asleep 38 µs", "37.6 µs"),
+    (ALL, "condvar/pingpong_awake", "sluice", "awake 242 ns", "242 ns"),
+    (ALL, "condvar/pingpong_asleep", "sluice", "asleep 33 µs", "33.5 µs"),
     ("barrier-2026-11-21-amd-epyc-2cpu", "barrier/two_awake", "sluice", "awake 229 ns", "229 ns"),
     ("barrier-2026-11-21-amd-epyc-2cpu", "barrier/two_asleep", "sluice", "asleep 21 µs", "21.3 µs"),
 ]
@@ -34,7 +42,8 @@ FIGURES = [
 
 def median(file, case, subject):
     rows = json.loads((ROOT / f"bench/results/{file}.json").read_text(encoding="utf-8"))
-    return next(row["median"] for row in rows if row["case"] == case and row["subject"] == subject)
+    row = next(row for row in rows if row["case"] == case and row["subject"] == subject)
+    return row["median"] * (1000 if row["unit"] == "us" else 1)
 
 
 def says(text, value):
