@@ -18,7 +18,7 @@ int main(int argc, char** argv) {
   sluice::Process consumer([&] {
     if (!forget) in.close();
     while (const std::optional<int> item = out.recv<int>()) std::cout << *item << '\n';
-    std::cout << "the consumer has seen the end" << std::endl;
+    std::cout << "the consumer has seen the end\n" << std::flush;
   });
   sluice::Process producer([&] {
     if (!forget) out.close();

@@ -26,6 +26,7 @@ struct Order {
   auto sluice_members() { return std::tie(item, urgent); }  // checked, member by member
 };
 
+namespace {
 void client(const std::string& address, bool dies) {
   auto service = sluice::SealedConnection::connect(address, 10s);
   static_cast<void>(service.send(Order{dies ? "tea" : "coffee", dies}));
@@ -36,6 +37,8 @@ void client(const std::string& address, bool dies) {
   }
   if (dies) raise(SIGKILL);
 }
+
+}  // namespace
 
 int main() {
   sluice::SealedListener listener("@sluice-example-" + std::to_string(getpid()));

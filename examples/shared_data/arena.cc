@@ -46,7 +46,8 @@ int main() {
   });
   hoarder.join();
   std::cout << arena->report() << '\n';
-  const ArenaRef first = arena->allocate(1), second = arena->allocate(1);
+  const ArenaRef first = arena->allocate(1);
+  const ArenaRef second = arena->allocate(1);
   arena->free(first);
   std::cout << arena->report() << '\n';
   arena->free(second);

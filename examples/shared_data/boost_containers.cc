@@ -19,11 +19,12 @@ using sluice::BoostAllocator;
 using sluice::BoostSegment;
 using Access = BoostSegment::Access;
 using Text = boost::interprocess::basic_string<char, std::char_traits<char>, BoostAllocator<char>>;
-using Prices = boost::interprocess::map<Text, int, std::less<Text>,
-                                        BoostAllocator<std::pair<const Text, int>>>;
+using Prices =
+    boost::interprocess::map<Text, int, std::less<>, BoostAllocator<std::pair<const Text, int>>>;
 
+namespace {
 Prices& prices_in(Access& access) {
-  return access.find_or_construct<Prices>("prices", std::less<Text>(), access.allocator<char>());
+  return access.find_or_construct<Prices>("prices", std::less<>(), access.allocator<char>());
 }
 
 void print(Access& access) {
@@ -33,6 +34,8 @@ void print(Access& access) {
   }
   std::cout << '\n';
 }
+
+}  // namespace
 
 int main() {
   BoostSegment shop(1 << 16);
