@@ -50,7 +50,7 @@
 // at a line holds up what the producer stores behind it: as many items go over at a time as have
 // their stores in the CPU's queue. Hence a push or pop of one changes one word of its side's own.
 // A look in vain after several items in a row takes longer, up to a microsecond or a few: it lets
-// the other side get ahead (rest_after() in sync/platform.h), which makes a stream two to four
+// the other side get ahead (rest_after() in sync/platform.h), which makes a stream up to three
 // times as fast. Source: Lamport's ring (1983) with private copies of the other side's index, and a
 // commit word beside the items as in Vyukov's bounded queue.
 
