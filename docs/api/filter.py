@@ -3,11 +3,34 @@
 """filter.py HEADER: the header as Doxygen wants it.
 
 The contract at a header's top is an ordinary comment. Here it becomes the documentation of the file:
-what is indented is code, or a table.
+what is indented is code, or a table. Members that mean in each class what they mean in the standard
+library get one sentence here, and no comment there.
 """
 
 import re
 import sys
+
+
+# What a declaration begins with, and what it then is. `= default`s that a line ends with, too.
+CONVENTIONS = [
+    (r"friend std::ostream& operator<<\(", "Writes its name and its state, for people to read."),
+    (r"(friend )?(constexpr )?bool operator==\(", "Whether both are of equal value."),
+    (r"(friend )?(constexpr )?auto operator<=>\(", "The order of the values."),
+    (r"\w+\(const \w+&\) = delete;", "Not to be copied."),
+    (r"\w+& operator=\(const \w+&\) = delete;", "Not to be copied."),
+    (r"\w+\(\w+&&\)( noexcept)? = delete;", "Not to be moved."),
+    (r"\w+& operator=\(\w+&&\)( noexcept)? = delete;", "Not to be moved."),
+    (r"\w+\(const \w+&\)( noexcept)?( = default)?;", "A copy, of its own."),
+    (r"\w+& operator=\(const \w+&( \w+)?\)( &)?( noexcept)?( = default)?( \{.*|;)", "As the copy constructor."),
+    (r"\w+\(\w+&&( \w+)?\)( noexcept)?( = default)?( \{.*|;|$)", "Leaves the other empty."),
+    (r"\w+& operator=\(\w+&&( \w+)?\)( &)?( noexcept)?( = default)?( \{.*|;)", "Ends its own, and leaves the other empty."),
+    (r"(virtual )?~\w+\(\)( noexcept)?( override)? = default;", "Ends it."),
+    (r"using value_type =", "The type of an item."),
+    (r"using element_type =", "The type of an element, const if it can only be read."),
+    (r"using size_type =", "For counts and indices."),
+    (r"using difference_type =", "For distances between iterators."),
+    (r"using (reference|pointer|iterator|const_iterator|iterator_concept|iterator_category) =", "As in the standard library's containers."),
+]
 
 
 def escaped(text):
@@ -37,6 +60,19 @@ def documented(contract):
     return "\n".join(lines + ["*/"])
 
 
+def with_conventions(lines):
+    """The lines, with a sentence before each conventional member that has no words of its own."""
+    out = []
+    for line in lines:
+        text = line.strip()
+        before = next((done for done in reversed(out) if not re.match(r"\s*(template|requires|\[\[)", done)), "")
+        sentence = next((words for pattern, words in CONVENTIONS if re.match(pattern, text)), None)
+        if sentence and "//" not in text and not before.strip().startswith("//"):
+            out.append("/** %s */" % sentence)
+        out.append(line)
+    return out
+
+
 def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         lines = file.read().split("\n")
@@ -49,7 +85,7 @@ def main():
     while end < len(lines) and lines[end].startswith("//"):
         end += 1
     contract = [line[2:].removeprefix(" ") for line in lines[begin:end]]
-    rest = [re.sub(r"(///<?)(.*)", lambda m: m[1] + escaped(m[2]), line) for line in lines[end:]]
+    rest = [re.sub(r"(///<?)(.*)", lambda m: m[1] + escaped(m[2]), line) for line in with_conventions(lines[end:])]
     text = "\n".join(lines[:begin] + [documented(contract)] + rest)
     # What the standard library is told of ours is not ours, and outside its namespace confuses.
     print(re.sub(r"(?ms)^template <[^\n]*>\nstruct std::.*?\};$", "", text))
