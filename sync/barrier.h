@@ -85,6 +85,8 @@
 
 namespace sluice {
 
+/// What Barrier is over an environment, the machine or a test; kSeats is the most parties there can
+/// be.
 template <class Env, std::uint32_t kSeats>
 class alignas(64) BasicBarrier {
   static_assert(kSeats != 0);
@@ -104,6 +106,7 @@ class alignas(64) BasicBarrier {
     Env::store(timeout_, internal::to_stored(options.timeout), std::memory_order_relaxed);
   }
 
+  /// The most parties that this type has seats for.
   static constexpr std::ptrdiff_t max() noexcept { return kSeats; }
 
   /// Waits for all parties, at most as long as the options say.
@@ -115,6 +118,8 @@ class alignas(64) BasicBarrier {
   BarrierResult wait(Action action) {
     return take_part(default_deadline(), action);
   }
+  /// As above, but if the deadline passes first the barrier is broken for all: timeout here, broken
+  /// to the others.
   template <std::invocable Action = internal::NoAction>
   BarrierResult wait(Deadline deadline, Action action = {}) {
     return take_part(deadline, action);
@@ -192,6 +197,7 @@ class alignas(64) BasicBarrier {
 
   // Snapshots: nobody may conclude from them what the barrier will do.
 
+  /// Whether every wait fails until reset(); one load.
   [[nodiscard]] bool broken() const noexcept {
     return control(std::memory_order_relaxed).is_broken();  // relaxed: as said
   }
@@ -200,6 +206,7 @@ class alignas(64) BasicBarrier {
   /// How many it takes: less than at the beginning if some were dropped or have shrunk away.
   [[nodiscard]] std::uint32_t parties() const noexcept { return report().parties; }
 
+  /// Looks at all seats, one after another, while others come and go.
   [[nodiscard]] BarrierReport report() const noexcept {
     const Word now = control(std::memory_order_relaxed);  // relaxed: a snapshot
     BarrierReport report{.by = now.tag};
@@ -467,6 +474,7 @@ class alignas(64) BasicBarrier {
   internal::BasicBarrierSeats<Env, kSeats> seats_;
 };
 
+/// The barrier to use: 256 bytes as it comes, 64 with up to four seats.
 template <std::uint32_t kSeats = 28>
 using Barrier = BasicBarrier<internal::RealLockEnv, kSeats>;
 

@@ -29,30 +29,37 @@ enum class OnDeath : std::uint8_t {
   replace,  ///< as counts_if_arrived, but its seat is free: the round waits for a newcomer
 };
 
+/// What a barrier is made with; it keeps them in its own memory, for all processes.
 struct BarrierOptions {
   /// How long a wait without a deadline of its own may take.
   std::chrono::nanoseconds timeout = std::chrono::nanoseconds::max();
-  OnDeath on_death = OnDeath::breaks;
+  OnDeath on_death = OnDeath::breaks;  ///< what the death of a party does
 };
 
 /// How a wait ended.
 struct [[nodiscard]] BarrierResult {
-  Status status = Status::ok;
+  Status status = Status::ok;  ///< ok, or why the round did not come about
   std::uint32_t index = 0;  ///< after ok: this party's number, another for each party of the round
   bool last = false;        ///< after ok: in one party per round, the one that completed it
 
+  /// True if the round came about.
   explicit operator bool() const noexcept { return status == Status::ok; }
 };
 
+/// A barrier as it was a moment ago, for people: nobody may conclude from it what comes next.
 struct BarrierReport {
+  /// open: some are still to come. acting: all have come, and one runs its action. broken: until
+  /// reset().
   enum class State : std::uint8_t { open, acting, broken };
 
-  State state = State::open;
-  std::uint32_t waiting = 0;
-  std::uint32_t parties = 0;
+  State state = State::open;      ///< what its control word says
+  std::uint32_t waiting = 0;      ///< how many have come, in this round; 0 if broken
+  std::uint32_t parties = 0;      ///< how many a round takes, without those that were removed
   Tag by = participant::kNobody;  ///< who runs the action, or who broke it or died
 };
 
+/// In words, such as "2 of 3 wait"; names the process that acts, or that broke it. Reads the
+/// registry.
 std::ostream& operator<<(std::ostream& out, const BarrierReport& report);
 
 namespace internal {

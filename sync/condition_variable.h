@@ -74,6 +74,7 @@
 
 namespace sluice {
 
+/// What ConditionVariable is over an environment, the machine or a test.
 template <class Env>
 class BasicConditionVariable {
  public:
@@ -93,15 +94,19 @@ class BasicConditionVariable {
     return wait_for(lock, Deadline::never(), std::move(predicate));
   }
 
+  /// wait() for a notification, until the deadline at most: timeout, with the lock held again.
   template <class Lock>
   Status wait_for(Lock& lock, Deadline deadline) {
     return pass_on(lock, wait_once(mutex_of(lock), deadline));
   }
+  /// wait() for the predicate, until the deadline at most: timeout if it is still false then, with
+  /// the lock held.
   template <class Lock, std::predicate Predicate>
   Status wait_for(Lock& lock, Deadline deadline, Predicate predicate) {
     return pass_on(lock, wait_while_not(mutex_of(lock), deadline, predicate));
   }
 
+  /// wait_for() up to a time of any clock; timeout only when that clock says so.
   template <class Lock, class Clock, class Duration>
   Status wait_until(Lock& lock, std::chrono::time_point<Clock, Duration> at) {
     for (;;) {
@@ -109,6 +114,7 @@ class BasicConditionVariable {
       if (s != Status::timeout || Clock::now() >= at) return s;
     }
   }
+  /// The same, for the predicate.
   template <class Lock, class Clock, class Duration, std::predicate Predicate>
   Status wait_until(Lock& lock, std::chrono::time_point<Clock, Duration> at, Predicate predicate) {
     for (;;) {
@@ -117,7 +123,10 @@ class BasicConditionVariable {
     }
   }
 
+  /// Lets one of those who wait go on; not remembered if nobody does. By the holder of the lock,
+  /// else std::logic_error.
   void notify_one() { notify(1); }
+  /// Lets all who wait now go on, one after another as they get the lock. As above else.
   void notify_all() { notify(PTRDIFF_MAX); }
 
   /// Lets `n` of those who wait go on, or all if they are fewer; none if n is not positive.
@@ -304,6 +313,7 @@ class BasicConditionVariable {
   internal::Word<std::int32_t> lock_;
 };
 
+/// The condition variable to use: 24 bytes, in the same mapping as its lock.
 using ConditionVariable = BasicConditionVariable<internal::RealLockEnv>;
 
 static_assert(sizeof(ConditionVariable) == 24 && alignof(ConditionVariable) == 4);

@@ -26,9 +26,13 @@
 
 namespace sluice {
 
+/// Until when a call may wait, however many waits it is made of; made from a duration or a time
+/// point where a call wants one.
 class Deadline {
  public:
+  /// The one clock that deadlines go by; nobody can set it.
   using Clock = std::chrono::steady_clock;
+  /// What a deadline keeps, in nanoseconds.
   using TimePoint = Clock::time_point;
 
   /// `after` from now, rounded up to the clock's resolution.
@@ -36,6 +40,7 @@ class Deadline {
   // NOLINTNEXTLINE(google-explicit-constructor): `rx.recv(order, 5ms)` is the point
   Deadline(std::chrono::duration<Rep, Period> after) : at_(from_duration(after)) {}
 
+  /// At `at`, by the steady clock; one in the past means "try once".
   // NOLINTNEXTLINE(google-explicit-constructor): as above
   Deadline(TimePoint at) noexcept : at_(at) {}
 
@@ -53,14 +58,18 @@ class Deadline {
   /// Never passes.
   [[nodiscard]] static Deadline never() noexcept { return Deadline(TimePoint::max()); }
 
+  /// True for never(), and for a duration that was beyond the range of the clock.
   [[nodiscard]] bool is_never() const noexcept { return at_ == TimePoint::max(); }
 
   /// True for now() without looking at the clock.
   [[nodiscard]] bool is_now() const noexcept { return at_ == TimePoint::min(); }
 
+  /// Reads the clock (about 20 ns).
   [[nodiscard]] bool passed() const { return passed(Clock::now()); }
+  /// As above, with a reading of the clock that the caller has already.
   [[nodiscard]] bool passed(TimePoint now) const noexcept { return !is_never() && now >= at_; }
 
+  /// When it passes; the lowest value there is for now(), the highest for never().
   [[nodiscard]] TimePoint time() const noexcept { return at_; }
 
   friend auto operator<=>(const Deadline&, const Deadline&) = default;

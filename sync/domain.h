@@ -51,8 +51,11 @@
 
 namespace sluice {
 
+/// A directory with a registry, which says who lives, and the named objects of those processes.
 class Domain {
  public:
+  /// Over so many files the locks of the living are spread: that of tag t is in file t %
+  /// kLiveFiles.
   static constexpr int kLiveFiles = 16;
 
   /// The process's domain: `sluice-<euid>` in /dev/shm, or `sluice-<euid>-<name>` if the
@@ -70,6 +73,7 @@ class Domain {
   /// The path that current() uses or would use; opens and decides nothing.
   [[nodiscard]] static std::string current_path();
 
+  /// What may be done to a domain that is opened by its path.
   enum class Access : std::uint8_t {
     use,   ///< created if absent
     look,  ///< Error if absent; files are opened for reading only
@@ -81,6 +85,7 @@ class Domain {
   Domain(const Domain&) = delete;
   Domain& operator=(const Domain&) = delete;
 
+  /// Of the directory; also where that could not be had, and the registry is in memory.
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
   /// Random number of this registry: tags of different incarnations have nothing to do with each

@@ -30,9 +30,13 @@ struct ErrorText {
   std::string hint = {};      ///< what the reader can do about it
 };
 
+/// A set-up call that failed; code() compares equal to a Status or an errno value, what() has all
+/// of the text.
 class Error : public std::system_error {
  public:
+  /// For a code of any category; its message comes after what was tried.
   Error(std::error_code code, ErrorText text);
+  /// Where no errno value fits.
   Error(Status status, ErrorText text) : Error(make_error_code(status), std::move(text)) {}
 
   /// From the errno value `error`.
@@ -40,7 +44,10 @@ class Error : public std::system_error {
     return Error(std::error_code(error, std::generic_category()), std::move(text));
   }
 
+  /// One line, without a newline: what was tried, why that failed, and the other parts that are
+  /// known. Lives as long as the Error.
   [[nodiscard]] const char* what() const noexcept override { return what_.c_str(); }
+  /// The parts that what() is made of, for programs that show them in their own way.
   [[nodiscard]] const ErrorText& text() const noexcept { return text_; }
 
  private:

@@ -65,6 +65,7 @@ namespace sluice {
 /// Who clears an event: its users, or the one waiter that each set() lets through.
 enum class Reset : std::uint8_t { manual, automatic };
 
+/// What Event and AutoResetEvent are over an environment, the machine or a test.
 template <class Env, Reset kReset = Reset::manual>
 class BasicEvent {
  public:
@@ -94,6 +95,7 @@ class BasicEvent {
     return (Env::load(word_, std::memory_order_acquire) & kSet) != 0;
   }
 
+  /// Waits until it is set, however long that takes; an AutoResetEvent is cleared by it.
   void wait() noexcept { static_cast<void>(wait(Deadline::never())); }
 
   /// ok, timeout.
@@ -107,6 +109,7 @@ class BasicEvent {
   [[nodiscard]] bool wait_for(std::chrono::duration<Rep, Period> after) {
     return wait(Deadline(after)) == Status::ok;
   }
+  /// The same, up to a time of any clock, which counts also if it is set meanwhile.
   template <class Clock, class Duration>
   [[nodiscard]] bool wait_until(std::chrono::time_point<Clock, Duration> at) {
     const std::uint32_t entered = generation();
@@ -191,6 +194,7 @@ class BasicEvent {
   internal::Word<std::uint64_t> word_;
 };
 
+/// An event that stays set until clear(), and lets everybody through: 8 bytes.
 using Event = BasicEvent<internal::RealEnv>;
 
 /// An event that each set() opens for one waiter.

@@ -57,6 +57,7 @@
 
 namespace sluice {
 
+/// What EventCount is over an environment, the machine or a test.
 template <class Env>
 class BasicEventCount {
  public:

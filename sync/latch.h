@@ -59,6 +59,7 @@
 
 namespace sluice {
 
+/// What Latch is over an environment, the machine or a test.
 template <class Env>
 class BasicLatch {
  public:
@@ -75,6 +76,7 @@ class BasicLatch {
     word_.raw = static_cast<std::uint64_t>(expected);
   }
 
+  /// The highest count that a latch can be made with.
   [[nodiscard]] static constexpr std::ptrdiff_t max() noexcept { return INT32_MAX; }
 
   /// Does not wait. Throws std::logic_error if fewer than `n` are to come.
@@ -105,6 +107,7 @@ class BasicLatch {
   /// Whether all have come.
   [[nodiscard]] bool try_wait() const noexcept { return left() == 0; }
 
+  /// Waits until all have come; for ever if one dies on its way.
   void wait() noexcept { static_cast<void>(wait(Deadline::never())); }
 
   /// ok, timeout.
@@ -119,6 +122,7 @@ class BasicLatch {
   [[nodiscard]] bool wait_for(std::chrono::duration<Rep, Period> after) {
     return wait(Deadline(after)) == Status::ok;
   }
+  /// The same, up to a time of any clock, which counts also if it is set meanwhile.
   template <class Clock, class Duration>
   [[nodiscard]] bool wait_until(std::chrono::time_point<Clock, Duration> at) {
     // A clock that is set while we wait: what counts is what it says in the end.
@@ -174,6 +178,7 @@ class BasicLatch {
   internal::Word<std::uint64_t> word_;
 };
 
+/// The latch to use: 8 bytes.
 using Latch = BasicLatch<internal::RealEnv>;
 
 static_assert(sizeof(Latch) == 8 && alignof(Latch) == 8);

@@ -19,11 +19,15 @@
 
 namespace sluice {
 
+/// Holds a Mutex, RecursiveMutex or SharedMutex (for writing) to the end of the scope.
 template <class Lock>
 class [[nodiscard]] LockGuard {
  public:
+  /// Waits for as long as it takes. Throws OwnerDied and whatever else lock() throws.
   explicit LockGuard(Lock& lock) : lock_(lock) { lock_.lock(); }
 
+  /// As above, but if the owner died, calls `repair` with the lock held. What that throws passes,
+  /// and the lock stays marked.
   template <std::invocable Repair>
   LockGuard(Lock& lock, Repair repair) : lock_(lock) {
     lock_.lock(std::move(repair));

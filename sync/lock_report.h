@@ -18,16 +18,21 @@
 
 namespace sluice {
 
+/// Who holds a lock, as of a moment ago, for people: nobody may conclude from it that the lock is
+/// free.
 struct LockReport {
+  /// What the lock's word says. owner_died: nobody holds it, and it waits for a repair.
   enum class State : std::uint8_t { free, held, owner_died, destroyed };
 
-  State state = State::free;
+  State state = State::free;         ///< held also if the holder has died and nobody has noticed
   Tag owner = participant::kNobody;  ///< who holds it, or died holding it
   std::uint32_t thread = 0;          ///< the owner's thread id, in its pid namespace
   bool marked = false;               ///< an earlier owner died, and nobody has repaired
   bool maybe_waiting = false;        ///< somebody may be asleep
 };
 
+/// One line that names the holder: "locked by participant 7 (pid 4711, parser), thread 4712". Reads
+/// the registry.
 std::ostream& operator<<(std::ostream& out, const LockReport& report);
 
 namespace internal {

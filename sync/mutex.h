@@ -90,6 +90,7 @@ namespace sluice {
 /// What happens when the owner locks again.
 enum class Relock : std::uint8_t { refused, counted };
 
+/// What Mutex and RecursiveMutex are over an environment, the machine or a test.
 template <class Env, Relock kRelock = Relock::refused>
 class BasicMutex {
  public:
@@ -113,6 +114,7 @@ class BasicMutex {
   bool try_lock_for(std::chrono::duration<Rep, Period> after) {
     return try_until(Deadline(after));
   }
+  /// The same, up to a time of any clock, which counts also if it is set meanwhile.
   template <class Clock, class Duration>
   bool try_lock_until(std::chrono::time_point<Clock, Duration> at) {
     // A clock that is set while we wait: what counts is what it says in the end.
@@ -475,6 +477,7 @@ class BasicMutex {
   internal::Word<std::uint32_t> died_;
 };
 
+/// A lock for threads and processes that one owner holds once: 16 bytes.
 using Mutex = BasicMutex<internal::RealLockEnv>;
 
 /// A Mutex that its owner may lock again; each lock() takes one unlock().

@@ -65,6 +65,7 @@
 
 namespace sluice {
 
+/// What Once is over an environment, the machine or a test.
 template <class Env>
 class BasicOnce {
  public:
@@ -221,6 +222,7 @@ class BasicOnce {
   internal::Word<std::uint32_t> incarnation_;
 };
 
+/// The one to use: 16 bytes.
 using Once = BasicOnce<internal::RealLockEnv>;
 
 static_assert(sizeof(Once) == 16 && alignof(Once) == 8);

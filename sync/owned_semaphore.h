@@ -92,6 +92,7 @@ struct RealPermitEnv : RealLockEnv {
 
 }  // namespace internal
 
+/// What OwnedSemaphore is over an environment, the machine or a test; kMost is the most permits.
 template <class Env, std::uint32_t kMost>
 class BasicOwnedSemaphore {
   static_assert(kMost >= 1 && kMost <= 1024, "each permit is a word that is looked at");
@@ -142,6 +143,7 @@ class BasicOwnedSemaphore {
   [[nodiscard]] bool try_acquire_for(std::chrono::duration<Rep, Period> after) {
     return take_until(Deadline(after));
   }
+  /// The same, up to a time of any clock, which counts also if it is set meanwhile.
   template <class Clock, class Duration>
   [[nodiscard]] bool try_acquire_until(std::chrono::time_point<Clock, Duration> at) {
     // A clock that is set while we wait: what counts is what it says in the end.
@@ -328,6 +330,8 @@ class BasicOwnedSemaphore {
   Permit permits_[kMost];
 };
 
+/// Up to kMost permits, of which those of a process that dies can be had again: 16 bytes and 8 per
+/// permit.
 template <std::uint32_t kMost>
 using OwnedSemaphore = BasicOwnedSemaphore<internal::RealPermitEnv, kMost>;
 

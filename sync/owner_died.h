@@ -21,6 +21,8 @@
 
 namespace sluice {
 
+/// Who held the lock died with it. Its code() is Status::owner_died, and the caller does not hold
+/// the lock.
 class OwnerDied : public Error {
  public:
   /// `owner`: who died; participant::kNobody if that is not known any more.
@@ -28,6 +30,7 @@ class OwnerDied : public Error {
   /// For an object that can say more of itself.
   OwnerDied(Tag owner, ErrorText text);
 
+  /// Who died, for participant::describe(); kNobody if that is not known any more.
   [[nodiscard]] Tag owner() const noexcept { return owner_; }
 
  private:

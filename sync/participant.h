@@ -46,12 +46,14 @@ namespace sluice {
 /// Names a participant within one incarnation of a registry.
 using Tag = std::uint32_t;
 
+/// What the kernel says of a participant.
 enum class Liveness : std::uint8_t {
-  alive,
-  dead,
+  alive,    ///< running, stopped, traced or dumping core
+  dead,     ///< ended, a zombie, or a tag that was never given out
   unknown,  ///< the registry's files can't be identified any more: treat as alive
 };
 
+/// The enumerator's own name.
 std::ostream& operator<<(std::ostream& out, Liveness liveness);
 
 namespace internal {
@@ -60,6 +62,7 @@ Tag attach_slowly();
 
 namespace participant {
 
+/// No participant: never given out. probe() calls it dead.
 inline constexpr Tag kNobody = 0;
 
 /// This process's tag; attaches at first use.
@@ -93,8 +96,8 @@ void leave() noexcept;
 
 /// What the registry noted of a tag. A death is concluded from probe() alone, never from this.
 struct Record {
-  Tag tag;
-  pid_t pid;
+  Tag tag;           ///< the one that was asked for
+  pid_t pid;         ///< its process id, as that process saw it
   std::string name;  ///< the process's short name (comm) at that time
   bool left;         ///< leave() was called
 };

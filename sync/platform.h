@@ -66,20 +66,22 @@ inline void prefetch_to_write([[maybe_unused]] const void* address) noexcept {
 /// The same for a line that will soon be read.
 inline void prefetch_to_read(const void* address) noexcept { __builtin_prefetch(address, 0); }
 
-/// How far ahead a ring's two sides fetch lines, in bytes. The producer's own: without it, each
-/// line that the consumer has read last holds up all stores behind the first one to it. The
-/// consumer's, once it has found so many items in a row: then it is behind the producer, and the
-/// lines ahead are complete; else it would take them from under the producer's hands.
+/// How far ahead a ring's producer fetches its own lines, in bytes: without it, each line that the
+/// consumer has read last holds up all stores behind the first one to it.
 inline constexpr std::size_t kFetchToWrite = 512;
+/// How far ahead the consumer fetches, in bytes, once it has found kFetchAfter items in a row.
 inline constexpr std::size_t kFetchToRead = 256;
+/// After so many items in a row the consumer is behind the producer, and the lines ahead are
+/// complete; before, it would take them from under the producer's hands.
 inline constexpr std::uint32_t kFetchAfter = 16;
 
+/// The most pauses that rest_after() makes: a microsecond or a few.
+inline constexpr std::uint64_t kLongestRest = 64;
 /// For a side of a ring that has found nothing to do after `run` items in a row: it is at the heels
 /// of the other side, where each look takes a line from under the other's hands, and each item
 /// costs a line's way there and back. So it lets the other get ahead, for about as long as its
-/// items have taken it, and no longer than a microsecond or a few. After a single item, as when
-/// there is an answer to each message, it does not rest at all.
-inline constexpr std::uint64_t kLongestRest = 64;
+/// items have taken it, and no longer than kLongestRest. After a single item, as when there is an
+/// answer to each message, it does not rest at all.
 inline void rest_after(std::uint64_t run) noexcept {
   for (std::uint64_t pauses = run < kLongestRest ? run : kLongestRest; pauses > 1; --pauses) {
     cpu_pause();

@@ -68,6 +68,7 @@ namespace sluice {
 /// Whether a semaphore refuses more permits than it was made with.
 enum class Bounded : std::uint8_t { no, yes };
 
+/// What Semaphore and BoundedSemaphore are over an environment, the machine or a test.
 template <class Env, Bounded kBounded>
 class BasicSemaphore {
  public:
@@ -109,6 +110,7 @@ class BasicSemaphore {
   [[nodiscard]] bool try_acquire_for(std::chrono::duration<Rep, Period> after) {
     return acquire(Deadline(after)) == Status::ok;
   }
+  /// The same, up to a time of any clock, which counts also if it is set meanwhile.
   template <class Clock, class Duration>
   [[nodiscard]] bool try_acquire_until(std::chrono::time_point<Clock, Duration> at) {
     // A clock that is set while we wait: what counts is what it says in the end.
@@ -245,6 +247,8 @@ class BasicSemaphore {
   internal::Word<std::uint32_t> unused_;
 };
 
+/// A number of permits that anybody may take and give back, also more than it was made with: 16
+/// bytes.
 using Semaphore = BasicSemaphore<internal::RealEnv, Bounded::no>;
 
 /// A Semaphore that refuses to have more permits than it was made with.

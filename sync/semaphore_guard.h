@@ -29,13 +29,16 @@
 
 namespace sluice {
 
+/// Holds a permit of a semaphore of type S to the end of the scope, in the process that took it.
 template <class S>
 class [[nodiscard]] SemaphoreGuard {
  public:
+  /// Waits for a permit for as long as it takes. Throws what acquire() throws.
   explicit SemaphoreGuard(S& semaphore) : SemaphoreGuard(&semaphore, participant::self()) {
     semaphore.acquire();
     status_ = Status::ok;
   }
+  /// Waits until the deadline at most; then the guard holds nothing, and status() says why.
   SemaphoreGuard(S& semaphore, Deadline deadline)
       : SemaphoreGuard(&semaphore, participant::self()) {
     status_ = semaphore.acquire(deadline);

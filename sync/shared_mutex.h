@@ -97,6 +97,8 @@
 
 namespace sluice {
 
+/// What SharedMutex is over an environment, the machine or a test; kReaders is how many cells it
+/// has for readers.
 template <class Env, std::size_t kReaders>
 class alignas(kNoSharing) BasicSharedMutex {
   static_assert(kReaders >= 1 && kReaders <= 4096);
@@ -119,6 +121,7 @@ class alignas(kNoSharing) BasicSharedMutex {
   bool try_lock_for(std::chrono::duration<Rep, Period> after) {
     return succeeded(take(Deadline(after), Marked::left));
   }
+  /// The same, up to a time of any clock, which counts also if it is set meanwhile.
   template <class Clock, class Duration>
   bool try_lock_until(std::chrono::time_point<Clock, Duration> at) {
     return until(at, [&](Deadline deadline) { return take(deadline, Marked::left); });
@@ -175,6 +178,7 @@ class alignas(kNoSharing) BasicSharedMutex {
   bool try_lock_shared_for(std::chrono::duration<Rep, Period> after) {
     return succeeded(take_shared(Deadline(after)));
   }
+  /// The same, up to a time of any clock, as try_lock_until().
   template <class Clock, class Duration>
   bool try_lock_shared_until(std::chrono::time_point<Clock, Duration> at) {
     return until(at, [&](Deadline deadline) { return take_shared(deadline); });

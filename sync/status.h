@@ -19,6 +19,7 @@
 
 namespace sluice {
 
+/// How a call on the data path ended. Which of them a call can return is said at the call.
 enum class [[nodiscard]] Status : std::uint8_t {
   ok,                ///< done
   full,              ///< a try_ form found no room; nothing was written
@@ -41,11 +42,13 @@ enum class [[nodiscard]] Status : std::uint8_t {
 /// The enumerator's own name, such as "peer_died"; "unknown" for a number outside the enumeration.
 [[nodiscard]] std::string_view to_string(Status status) noexcept;
 
+/// Writes what to_string() gives.
 std::ostream& operator<<(std::ostream& out, Status status);
 
 /// The category of error codes made from a Status; its name is "sluice".
 [[nodiscard]] const std::error_category& status_category() noexcept;
 
+/// A code of status_category(), so that a Status compares with the code() of an Error.
 [[nodiscard]] std::error_code make_error_code(Status status) noexcept;
 
 }  // namespace sluice

@@ -32,6 +32,7 @@
 
 namespace sluice {
 
+/// What a thread does while it waits.
 enum class WaitMode : std::uint8_t {
   adaptive,  ///< looks for about as long as falling asleep would take, then sleeps
   spin,      ///< never sleeps: the shortest delay, for a thread with a CPU of its own
@@ -41,10 +42,11 @@ enum class WaitMode : std::uint8_t {
 /// The enumerator's own name.
 std::ostream& operator<<(std::ostream& out, WaitMode mode);
 
+/// How the thread that has it waits. As it comes: looks first and then sleeps.
 struct WaitPolicy {
-  WaitMode mode = WaitMode::adaptive;
-  std::chrono::milliseconds first_slice{10};
-  std::chrono::milliseconds longest_slice{80};
+  WaitMode mode = WaitMode::adaptive;           ///< whether it looks, sleeps, or both
+  std::chrono::milliseconds first_slice{10};    ///< the first sleep; each further one twice as long
+  std::chrono::milliseconds longest_slice{80};  ///< so long a death may go unnoticed
 
   friend bool operator==(const WaitPolicy&, const WaitPolicy&) = default;
 };
@@ -58,6 +60,7 @@ void set_wait_policy(WaitPolicy policy);
 /// Sets the calling thread's policy and, at the end of the scope, the one from before.
 class ScopedWaitPolicy {
  public:
+  /// Throws std::invalid_argument as set_wait_policy(), and then changes nothing.
   explicit ScopedWaitPolicy(WaitPolicy policy) : before_(wait_policy()) { set_wait_policy(policy); }
   ~ScopedWaitPolicy() { set_wait_policy(before_); }
   ScopedWaitPolicy(const ScopedWaitPolicy&) = delete;
