@@ -42,14 +42,14 @@ namespace sluice {
 
 /// So many chunks of such a size, which is rounded up to a multiple of 64.
 struct ArenaClass {
-  std::uint32_t chunk_bytes;
-  std::uint32_t count;
+  std::uint32_t chunk_bytes;  ///< of each; from class to class they ascend
+  std::uint32_t count;        ///< how many of them
 };
 
 /// One life of a chunk; fit to be sent anywhere. By itself it refers to nothing.
 struct ArenaRef {
-  std::uint32_t index = UINT32_MAX;
-  std::uint32_t generation = 0;
+  std::uint32_t index = UINT32_MAX;  ///< which chunk of its arena; as it comes, none
+  std::uint32_t generation = 0;      ///< in which of its lives
 
   bool operator==(const ArenaRef&) const = default;
 };
@@ -57,8 +57,8 @@ static_assert(sizeof(ArenaRef) == 8 && std::is_trivially_copyable_v<ArenaRef>);
 
 /// What a walk over chunks has found: a number of chunks each.
 struct ArenaReport {
-  std::size_t chunks = 0;
-  std::size_t free = 0;
+  std::size_t chunks = 0;              ///< all that were looked at
+  std::size_t free = 0;                ///< for whoever asks next
   std::size_t owned = 0;               ///< by processes that live, or may live
   std::size_t owned_by_dead = 0;       ///< taken over where nothing is free
   std::size_t in_transit = 0;          ///< all of them
@@ -67,6 +67,7 @@ struct ArenaReport {
   bool sizes_intact = true;            ///< what format() had written still stands
 };
 
+/// One line of numbers, such as "16 chunks: 12 free, 4 owned, 0 of dead owners, 0 in transit".
 std::ostream& operator<<(std::ostream& out, const ArenaReport& report);
 
 namespace internal {

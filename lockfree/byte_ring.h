@@ -74,6 +74,7 @@
 
 namespace sluice {
 
+/// What ByteRing is over an environment, the machine or a test.
 template <class Env>
 class BasicByteRing {
   using Word64 = internal::Word<std::uint64_t>;
@@ -125,22 +126,27 @@ class BasicByteRing {
   };
 
  public:
-  static constexpr std::size_t kMinCapacity = 128;
-  static constexpr std::size_t kMaxCapacity = std::size_t{1} << 30;
+  static constexpr std::size_t kMinCapacity = 128;  ///< bytes; less is rounded up to it
+  static constexpr std::size_t kMaxCapacity = std::size_t{1} << 30;  ///< bytes; more is an Error
   /// Of the consumer's words, where they lie elsewhere, aligned to kNoSharing and zero at first.
   static constexpr std::size_t kProgressBytes = sizeof(Progress);
 
   class Producer;
   class Consumer;
 
+  /// A record where it lies in the ring: the producer writes there again after release().
   struct Record {
-    std::span<const std::byte> payload;
-    std::uint32_t type;
+    std::span<const std::byte> payload;  ///< what was written, without the padding
+    std::uint32_t type;                  ///< the number that the producer gave it
   };
 
   /// For people: positions in bytes and counts of records, as they stand in memory.
   struct Counters {
-    std::uint64_t capacity, tail, records_in, head, records_out;
+    std::uint64_t capacity,  ///< storage in bytes
+        tail,                ///< where the producer last said it was
+        records_in,          ///< how many have been written
+        head,                ///< up to where the consumer has acknowledged
+        records_out;         ///< how many it has acknowledged
   };
 
   /// Bytes that a ring of `capacity` needs. The memory must be aligned to kNoSharing. Throws Error
@@ -169,8 +175,9 @@ class BasicByteRing {
     Env::store(control->capacity, storage_for(capacity), std::memory_order_relaxed);
   }
 
-  /// Storage in bytes, and the longest record in bytes, of the ring in `memory`. Throws Error.
+  /// Storage in bytes of the ring in `memory`. Throws Error if that holds none.
   static std::size_t capacity(std::span<std::byte> memory) { return attach(memory).capacity; }
+  /// The longest record in bytes that it takes. Throws as capacity().
   static std::size_t max_record(std::span<std::byte> memory) { return largest(capacity(memory)); }
 
   /// The counters of the ring in `memory`, unchecked, without attaching. Empty if it is too small.
@@ -318,7 +325,9 @@ class BasicByteRing<Env>::Producer {
 
   /// Why the last call that failed did so.
   [[nodiscard]] Status status() const { return status_; }
+  /// Storage in bytes: what was asked for, rounded up to a power of two.
   [[nodiscard]] std::size_t capacity() const { return view_.capacity; }
+  /// The longest payload in bytes; more is too_large, however empty the ring is.
   [[nodiscard]] std::size_t max_record() const { return largest(view_.capacity); }
 
  private:
@@ -444,7 +453,9 @@ class BasicByteRing<Env>::Consumer {
     peeked_ = header;
     return view_.payload(begin);
   }
+  /// Payload bytes of the record that a try_peek form found last.
   [[nodiscard]] std::size_t peeked_size() const { return (peeked_ >> 32) & kLengthMask; }
+  /// The type of that record.
   [[nodiscard]] std::uint32_t peeked_type() const { return static_cast<std::uint32_t>(peeked_); }
 
   /// Acknowledges the record that try_peek() returned: its bytes may be written again.
@@ -458,6 +469,7 @@ class BasicByteRing<Env>::Consumer {
 
   /// Why the last try_peek() that found nothing did so.
   [[nodiscard]] Status status() const { return status_; }
+  /// Storage in bytes, as on the other side.
   [[nodiscard]] std::size_t capacity() const { return view_.capacity; }
 
  private:

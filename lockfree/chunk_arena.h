@@ -76,6 +76,7 @@
 
 namespace sluice {
 
+/// What ChunkArena is over an environment, the machine or a test: a handle, private to its process.
 template <class Env>
 class BasicChunkArena {
   using Word = internal::ChunkWord;
@@ -390,6 +391,7 @@ class BasicChunkArena {
   std::array<Cursor, Layout::kMostClasses> cursors_;
 };
 
+/// The arena that ships.
 using ChunkArena = BasicChunkArena<internal::RealLockEnv>;
 
 }  // namespace sluice

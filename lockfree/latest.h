@@ -81,6 +81,7 @@ namespace sluice {
 template <class Fn, class T>
 concept UpdateOf = std::invocable<Fn&, T&> || std::is_invocable_r_v<T, Fn&, const T&>;
 
+/// What Latest is over an environment, the machine or a test; Parts is how the bytes of a T lie.
 template <SharedValue T, class Env, class Parts>
 class BasicLatest {
   static constexpr bool kIsWord = std::is_same_v<Parts, internal::LatestWord<T, Env>>;
@@ -105,6 +106,7 @@ class BasicLatest {
                  .found = std::to_string(memory.size()) + " bytes"});
   }
 
+  /// The newest value, whole. Waits for nobody. Throws Error if it is corrupt.
   [[nodiscard]] T load() const {
     internal::ValueRoom<T> room;
     check(try_load(room.value), "load");
@@ -116,7 +118,10 @@ class BasicLatest {
     return parts_.read(to, seen);
   }
 
+  /// Makes `value` the newest. Waits for other writers of a T above 8 bytes, never for readers.
+  /// Throws Error.
   void store(const T& value) { check(store(value, Deadline::never()), "store"); }
+  /// The same: ok, or timeout, corrupt, foreign_registry and nothing is stored.
   Status store(const T& value, Deadline deadline) { return parts_.write(value, deadline); }
 
   /// Stores `value`; what it replaced.
@@ -125,6 +130,7 @@ class BasicLatest {
     check(exchange(value, room.value, Deadline::never()), "exchange");
     return room.value;
   }
+  /// The same, and what it replaced in `before`: ok, timeout, corrupt, foreign_registry.
   Status exchange(const T& value, T& before, Deadline deadline) {
     internal::ValueRoom<T> room;
     return parts_.modify(deadline, room.value, [&](T& now) {
@@ -141,6 +147,8 @@ class BasicLatest {
     check(compare_exchange(expected, desired, exchanged, Deadline::never()), "compare_exchange");
     return exchanged;
   }
+  /// The same; ok also if the two were not equal, as `exchanged` tells: else timeout, corrupt,
+  /// foreign_registry.
   Status compare_exchange(T& expected, const T& desired, bool& exchanged, Deadline deadline) {
     internal::ValueRoom<T> room;
     return parts_.modify(deadline, room.value, [&](T& now) {
@@ -161,6 +169,7 @@ class BasicLatest {
     check(change(fn, room.value, Deadline::never()), "update");
     return room.value;
   }
+  /// The same: ok, or timeout, corrupt, foreign_registry and nothing is stored.
   template <UpdateOf<T> Fn>
   Status update(Fn fn, Deadline deadline) {
     internal::ValueRoom<T> room;
@@ -177,6 +186,7 @@ class BasicLatest {
       return fetch(std::plus<>(), operand);
     }
   }
+  /// Takes `operand` off; what it was before. Integers wrap around.
   T fetch_sub(T operand)
     requires(std::is_arithmetic_v<T> && !std::is_same_v<T, bool>)
   {
@@ -187,16 +197,19 @@ class BasicLatest {
       return fetch(std::minus<>(), operand);
     }
   }
+  /// Sets the bits of `operand`; what it was before.
   T fetch_or(T operand)
     requires(std::is_integral_v<T>)
   {
     return parts_.fetch_or(operand);
   }
+  /// Clears all bits but those of `operand`; what it was before. Throws Error if it is corrupt.
   T fetch_and(T operand)
     requires(std::is_integral_v<T>)
   {
     return fetch(std::bit_and<>(), operand);
   }
+  /// Flips the bits of `operand`; what it was before. Throws as fetch_and().
   T fetch_xor(T operand)
     requires(std::is_integral_v<T>)
   {
@@ -210,10 +223,12 @@ class BasicLatest {
     check(wait(old, now, Deadline::never()), "wait");
     return now;
   }
+  /// The same, without the value: ok if it is another, timeout, corrupt.
   Status wait(const T& old, Deadline deadline) const {
     internal::ValueRoom<T> room;
     return wait(old, room.value, deadline);
   }
+  /// The same, with the value in `now`, which may be `old` itself.
   Status wait(const T& old, T& now, Deadline deadline) const {
     internal::ValueRoom<T> room;  // `now` may be `old` itself: it is written last
     Seen seen;

@@ -80,6 +80,7 @@
 
 namespace sluice {
 
+/// What MpmcRing is over an environment, the machine or a test.
 template <class T, class Env>
 class BasicMpmcRing {
   static_assert(std::is_trivially_copyable_v<T>, "items are copied as bytes between processes");
@@ -88,7 +89,7 @@ class BasicMpmcRing {
   using View = internal::MpmcView<T, Env>;
 
  public:
-  static constexpr std::size_t kMaxCapacity = View::kMaxCapacity;
+  static constexpr std::size_t kMaxCapacity = View::kMaxCapacity;  ///< 2^30 items
 
   /// A writing side: try_push(), try_push_n(), try_claim() with commit() or abort().
   using Producer = internal::MpmcProducer<T, Env>;
@@ -116,6 +117,7 @@ class BasicMpmcRing {
   [[nodiscard]] static std::size_t size(std::span<std::byte> memory) { return View(memory).size(); }
   /// False as soon as a push has returned whose item nobody has got.
   [[nodiscard]] static bool empty(std::span<std::byte> memory) { return size(memory) == 0; }
+  /// Whether a push would find no place; some may be emptied already, behind one that is not.
   [[nodiscard]] static bool full(std::span<std::byte> memory) {
     const View view(memory);
     return view.size() == view.capacity();

@@ -38,8 +38,10 @@ class BoostAdapter {
  public:
   using value_type = typename Inner::value_type;
 
+  /// With room for `capacity` items, allocated here and now.
   explicit BoostAdapter(std::size_t capacity) : inner_(capacity) {}
 
+  /// ok, or full: allocates nothing.
   Status try_push(const value_type& item) {
     // Bounded: what was asked for is all there is; push() would allocate, and is not lock-free
     // then.
@@ -49,7 +51,9 @@ class BoostAdapter {
       return inner_.push(item) ? Status::ok : Status::full;
     }
   }
+  /// ok or empty. By the one consumer, of a BoostSpscQueue.
   Status try_pop(value_type& item) { return inner_.pop(item) ? Status::ok : Status::empty; }
+  /// Whether a pop would find nothing now; a snapshot while others are at work.
   [[nodiscard]] bool empty() const {
     if constexpr (requires { inner_.empty(); }) {
       return inner_.empty();
@@ -62,10 +66,13 @@ class BoostAdapter {
   Inner inner_;
 };
 
+/// First in, first out, for any number of threads.
 template <class T>
 using BoostQueue = BoostAdapter<boost::lockfree::queue<T>>;
+/// Last in, first out, for any number of threads.
 template <class T>
 using BoostStack = BoostAdapter<boost::lockfree::stack<T>>;
+/// First in, first out, for one thread that pushes and one that pops.
 template <class T>
 using BoostSpscQueue = BoostAdapter<boost::lockfree::spsc_queue<T>>;
 
@@ -75,9 +82,13 @@ class MoodycamelQueue {
  public:
   using value_type = T;
 
+  /// ok, or full if there is no memory for it: it has no limit of its own.
   Status try_push(const T& item) { return inner_.enqueue(item) ? Status::ok : Status::full; }
+  /// ok, or empty, which it may say of an item that another thread pushes at the time.
   Status try_pop(T& item) { return inner_.try_dequeue(item) ? Status::ok : Status::empty; }
+  /// Exact while nobody else is at work, else a guess.
   [[nodiscard]] std::size_t size() const { return inner_.size_approx(); }
+  /// Whether size() says 0, with what that is worth.
   [[nodiscard]] bool empty() const { return size() == 0; }
 
  private:
@@ -90,13 +101,16 @@ class RingQueue {
  public:
   using value_type = typename Ring::value_type;
 
+  /// Allocates a ring of `capacity` items. Throws Error if the ring takes no such capacity.
   explicit RingQueue(std::size_t capacity)
       : memory_(make(capacity)), producer_(memory_.bytes), consumer_(memory_.bytes) {}
   RingQueue(const RingQueue&) = delete;
   RingQueue& operator=(const RingQueue&) = delete;
   ~RingQueue() = default;
 
+  /// ok or full. By one thread at a time.
   Status try_push(const value_type& item) { return producer_.try_push(item); }
+  /// ok or empty. By one thread at a time, which need not be the one that pushes.
   Status try_pop(value_type& item) { return consumer_.try_pop(item); }
 
  private:

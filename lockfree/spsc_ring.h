@@ -75,6 +75,7 @@
 
 namespace sluice {
 
+/// What SpscRing is over an environment, the machine or a test.
 template <class T, class Env>
 class BasicSpscRing {
   static_assert(std::is_trivially_copyable_v<T>, "items are copied as bytes between processes");
@@ -222,6 +223,7 @@ class BasicSpscRing<T, Env>::Producer {
 
   /// Why the last call that failed did so.
   [[nodiscard]] Status status() const { return status_; }
+  /// Items that the ring can hold: exactly what format() was given.
   [[nodiscard]] std::size_t capacity() const { return view_.capacity; }
 
  private:
@@ -368,6 +370,7 @@ class BasicSpscRing<T, Env>::Consumer {
     return done;
   }
 
+  /// Items that the ring can hold, as on the other side.
   [[nodiscard]] std::size_t capacity() const { return view_.capacity; }
 
  private:

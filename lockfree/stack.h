@@ -71,6 +71,8 @@
 
 namespace sluice {
 
+/// What IndexStack is over an environment, the machine or a test: a handle, for one thread at a
+/// time.
 template <class Env>
 class BasicIndexStack {
   using Words = internal::StackWords;
@@ -91,7 +93,7 @@ class BasicIndexStack {
   static_assert(sizeof(Node) == 16);
 
  public:
-  static constexpr std::size_t kMaxCapacity = std::size_t{1} << 20;
+  static constexpr std::size_t kMaxCapacity = std::size_t{1} << 20;  ///< indices, in one stack
 
   /// Bytes for `capacity` indices. The memory must be aligned to kNoSharing. Throws Error if
   /// capacity is 0 or above kMaxCapacity.
@@ -147,6 +149,7 @@ class BasicIndexStack {
   BasicIndexStack(const BasicIndexStack&) = delete;
   BasicIndexStack& operator=(const BasicIndexStack&) = delete;
 
+  /// How many indices there are in all, in the stack and out of it.
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
 
   /// Takes the index that was pushed last: ok, empty, corrupt or foreign_registry.

@@ -93,13 +93,14 @@
 
 namespace sluice {
 
+/// What TaskBoard is over an environment, the machine or a test.
 template <class Env>
 class BasicTaskBoard {
   using View = internal::TaskView<Env>;
 
  public:
-  static constexpr std::size_t kMaxTasks = internal::TaskPlan::kMaxTasks;
-  static constexpr std::size_t kMaxBody = internal::TaskPlan::kMaxBody;
+  static constexpr std::size_t kMaxTasks = internal::TaskPlan::kMaxTasks;  ///< 2^20, at a time
+  static constexpr std::size_t kMaxBody = internal::TaskPlan::kMaxBody;    ///< 2^30 bytes
 
   /// try_allocate(), post(), cancel(), release().
   using Submitter = internal::TaskSubmitter<Env>;

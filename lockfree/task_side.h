@@ -29,7 +29,10 @@ namespace sluice {
 
 /// How many slots are in which state: a snapshot, slot by slot.
 struct TaskCounts {
-  std::size_t free = 0, allocated = 0, ready = 0, leased = 0;
+  std::size_t free = 0,       ///< for try_allocate()
+      allocated = 0,          ///< and not posted yet
+      ready = 0,              ///< waiting for a worker
+      leased = 0;             ///< in a worker's hands, alive or dead
   std::size_t finished = 0;   ///< done, cancelled or dead, and not collected
   std::size_t collected = 0;  ///< and not released
   std::uint64_t posted = 0;   ///< in all, since format()

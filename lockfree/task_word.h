@@ -29,12 +29,13 @@ namespace sluice {
 
 /// One life of a slot, from try_allocate() to release().
 struct Task {
-  std::uint32_t slot = 0;
-  std::uint32_t seq = 0;
+  std::uint32_t slot = 0;  ///< of the board, from 0
+  std::uint32_t seq = 0;   ///< which life of the slot: 28 bits, one up each time
 
   friend bool operator==(const Task&, const Task&) = default;
 };
 
+/// How far a life of a slot has come. After done, cancelled and dead it is collected and released.
 enum class TaskState : std::uint8_t {
   free,       ///< that life has ended, or not begun
   allocated,  ///< its submitter fills the body
@@ -53,6 +54,7 @@ enum class TaskState : std::uint8_t {
   return kNames[number < 7 ? number : 7];
 }
 
+/// Writes what to_string() gives.
 inline std::ostream& operator<<(std::ostream& out, TaskState state) {
   return out << to_string(state);
 }

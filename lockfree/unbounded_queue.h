@@ -54,6 +54,8 @@
 
 namespace sluice {
 
+/// A queue between the threads of one process, as long as memory allows, with a pop that waits and
+/// an end.
 template <std::movable T>
 class UnboundedQueue {
  public:
@@ -71,15 +73,20 @@ class UnboundedQueue {
     static_cast<void>(deadline);
     return add_one([&] { return queue_.enqueue(item); });
   }
+  /// ok, or closed: then `item` is as it was.
   Status push(T&& item) {
     return add_one([&] { return queue_.enqueue(std::move(item)); });
   }
+  /// As push(), which never waits for room either: for generic code.
   Status try_push(const T& item)
     requires std::copy_constructible<T>
   {
     return push(item);
   }
+  /// The same, of an item that is moved in.
   Status try_push(T&& item) { return push(std::move(item)); }
+  /// Makes the item of `args`, also if the queue turns out to be closed, and moves it in. ok,
+  /// closed.
   template <class... Args>
     requires std::constructible_from<T, Args...>
   Status emplace(Args&&... args) {
@@ -103,6 +110,7 @@ class UnboundedQueue {
     if (pop(*item) != Status::ok) item.reset();
     return item;
   }
+  /// Waits for an item until the deadline: ok, timeout, or closed once the queue is drained.
   Status pop(T& item, Deadline deadline = Deadline::never()) {
     Status last = Status::empty;
     const auto taken = [&] { return (last = try_pop(item)) != Status::empty; };
@@ -142,6 +150,7 @@ class UnboundedQueue {
     }
     pushed_.notify_all();
   }
+  /// Whether close() has been called; there may be items to pop still.
   [[nodiscard]] bool is_closed() const noexcept {
     // Relaxed: a snapshot.
     return state_.load(std::memory_order_relaxed) != State::open;
@@ -149,6 +158,7 @@ class UnboundedQueue {
 
   /// Exact while nobody else is at work, else a snapshot.
   [[nodiscard]] std::size_t size() const { return queue_.size_approx(); }
+  /// As size().
   [[nodiscard]] bool empty() const { return size() == 0; }
 
   friend std::ostream& operator<<(std::ostream& out, const UnboundedQueue& queue) {
