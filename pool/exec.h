@@ -53,29 +53,35 @@
 
 namespace sluice {
 
+/// Environment variables, by their names.
 using Environment = std::map<std::string, std::string>;
 
 /// A copy of ours, to be changed and given to a Program.
 [[nodiscard]] Environment current_environment();
 
+/// A descriptor that a Program gets as well.
 struct Inherited {
-  std::string name;
-  int descriptor;  ///< stays the caller's
+  std::string name;  ///< for inherited_descriptor() there
+  int descriptor;    ///< stays the caller's
 };
 
+/// How a Program is started; as it comes, with our environment, directory and standard streams.
 struct ExecOptions {
   std::string name = {};                        ///< empty: the program's file name
   std::optional<bool> daemon = {};              ///< as StartOptions
   std::optional<Environment> environment = {};  ///< empty: ours
   std::string directory = {};                   ///< its working directory; empty: ours
-  Stdio input = Stdio::inherit();
-  Stdio output = Stdio::inherit();
-  Stdio error = Stdio::inherit();
-  std::vector<Inherited> inherited = {};
+  Stdio input = Stdio::inherit();               ///< what it reads as standard input
+  Stdio output = Stdio::inherit();              ///< where its standard output goes
+  Stdio error = Stdio::inherit();               ///< where its standard error goes
+  std::vector<Inherited> inherited = {};        ///< its descriptors from 3 on
 };
 
+/// Another program in a child, with the face of a Process, and its output if that is captured.
 class Program : public Process {
  public:
+  /// Starts `arguments[0]` with these arguments, itself the first; returns when it runs. Throws
+  /// Error, std::logic_error.
   explicit Program(std::vector<std::string> arguments, ExecOptions options = {});
 
   /// Feeds it `input`, if that is captured, closes that stream, and reads its captured streams
@@ -84,8 +90,9 @@ class Program : public Process {
   // NOLINTNEXTLINE(modernize-use-nodiscard)
   bool communicate(std::string_view input, Deadline deadline = Deadline::never());
 
-  /// What has been read so far.
+  /// What has been read of its standard output so far, if that is captured.
   [[nodiscard]] const std::string& output() const noexcept { return output_; }
+  /// The same of its standard error.
   [[nodiscard]] const std::string& error() const noexcept { return error_; }
 
  private:

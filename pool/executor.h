@@ -73,8 +73,8 @@ enum class Wait : std::uint8_t { first_completed, first_exception, all_completed
 /// The futures that wait() was given, each once, in the order in which they were given.
 template <class R>
 struct FutureSets {
-  std::vector<Future<R>> done;
-  std::vector<Future<R>> not_done;
+  std::vector<Future<R>> done;      ///< with a value, an exception, or cancelled
+  std::vector<Future<R>> not_done;  ///< running or not begun, when wait() returned
 };
 
 namespace internal {
@@ -163,6 +163,7 @@ class AsCompleted {
  public:
   using value_type = Future<R>;
 
+  /// For as_completed(). Each future is there once.
   AsCompleted(std::vector<Future<R>> futures, Deadline deadline)
       : futures_(std::move(futures)), deadline_(deadline), order_(internal::states_of(futures_)) {}
 
@@ -177,7 +178,9 @@ class AsCompleted {
     return std::move(futures_[index]);
   }
 
+  /// Waits for the first one. For one walk: what it has passed is not given out again.
   auto begin() { return internal::NextIterator<AsCompleted>(*this); }
+  /// Reached when all have been given out.
   std::default_sentinel_t end() const noexcept { return {}; }
 
  private:
@@ -193,6 +196,7 @@ auto as_completed(Futures&& futures, Deadline deadline = Deadline::never()) {
   return AsCompleted<internal::ResultOf<Futures>>(internal::distinct(futures), deadline);
 }
 
+/// How long a map() may take, and how far it runs ahead of who reads its results.
 struct MapOptions {
   /// For the whole range, from the call of map() on.
   Deadline deadline = Deadline::never();
@@ -208,6 +212,7 @@ class MapResults {
   /// Submits the next task; none when there is none.
   using Submit = std::function<std::optional<Future<R>>()>;
 
+  /// For map(). Submits as many as may run ahead.
   MapResults(Submit submit, MapOptions options) : submit_(std::move(submit)), options_(options) {
     run_ahead();
   }
@@ -238,7 +243,9 @@ class MapResults {
     }
   }
 
+  /// Waits for the first result, and throws as next(). For one walk.
   auto begin() { return internal::NextIterator<MapResults>(*this); }
+  /// Reached when the last result has been read.
   std::default_sentinel_t end() const noexcept { return {}; }
 
  private:
@@ -295,6 +302,7 @@ auto map(E& executor, MapOptions options, Fn fn, Ranges&&... ranges) {
   return MapResults<R>(std::move(submit), options);
 }
 
+/// The same, without a deadline, and all of it submitted at once.
 template <Executor E, class Fn, std::ranges::input_range... Ranges>
   requires(sizeof...(Ranges) > 0 && std::invocable<Fn&, std::ranges::range_value_t<Ranges>...>)
 auto map(E& executor, Fn fn, Ranges&&... ranges) {

@@ -47,6 +47,7 @@ namespace sluice {
 
 /// Prints the text to standard error, and ends this child or Thread with 1.
 [[noreturn]] void exit(std::string_view text);
+/// The same, for a literal.
 [[noreturn]] inline void exit(const char* text) { exit(std::string_view(text)); }
 
 /// One registered hook; a copy means the same one.
@@ -71,6 +72,7 @@ class ExitHook {
   std::uint64_t id_;
 };
 
+/// Has `hook` run when this process ends in good order; those of higher priority run earlier.
 // NOLINTNEXTLINE(modernize-use-nodiscard): most hooks are never asked after again
 ExitHook at_exit(std::function<void()> hook, int priority = 0);
 

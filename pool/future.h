@@ -101,16 +101,20 @@ using ContinuationResult = std::decay_t<typename Continuation<Fn, R>::Type>;
 
 }  // namespace internal
 
+/// Refers to the outcome of a task that runs elsewhere in time; copies refer to the same task.
 template <internal::Result R>
 class Future {
  public:
   using value_type = R;
+  /// What an executor puts the outcome into.
   using State = internal::FutureState<R>;
 
   /// Refers to no task.
   Future() = default;
+  /// Of the task whose outcome goes into `state`: for those who write executors.
   explicit Future(std::shared_ptr<State> state) noexcept : state_(std::move(state)) {}
 
+  /// Whether it refers to a task; if not, most calls throw std::future_error.
   [[nodiscard]] bool valid() const noexcept { return state_ != nullptr; }
 
   /// A copy of the value.
@@ -132,10 +136,13 @@ class Future {
   /// False if the deadline passed first.
   bool wait(Deadline deadline = Deadline::never()) const { return state().wait(deadline); }
 
-  /// Has an outcome; a cancelled one has. The two are the same.
+  /// Whether get() would return, or throw, at once; of one that was cancelled too.
   [[nodiscard]] bool done() const { return state().done(); }
+  /// done(), by its other name.
   [[nodiscard]] bool ready() const { return done(); }
+  /// Whether a thread or a worker has it in hand now; false before and after.
   [[nodiscard]] bool running() const { return state().running(); }
+  /// Whether it ended by cancel(), or by whatever else cancels tasks: get() throws CancelledError.
   [[nodiscard]] bool cancelled() const { return state().status() == FutureStatus::cancelled; }
 
   /// Whether it has a value. Throws std::logic_error if it is not done.
@@ -273,6 +280,7 @@ class Promise {
  public:
   Promise() : state_(std::make_shared<internal::FutureState<R>>()) {}
   Promise(Promise&&) noexcept = default;
+  /// Swaps: the other one breaks the promise that this one had, when it goes.
   Promise& operator=(Promise&& other) noexcept {
     std::swap(state_, other.state_);
     return *this;
@@ -287,16 +295,20 @@ class Promise {
     }
   }
 
+  /// Of this outcome; as many as are asked for.
   [[nodiscard]] Future<R> future() const { return Future<R>(state_); }
 
   /// The task begins: false if it was cancelled, and must not.
   bool set_running() { return state().set_running(); }
 
+  /// The outcome is a value, made of `args`. Throws std::future_error if there is one, or it was
+  /// cancelled.
   template <class... Args>
     requires std::constructible_from<typename internal::FutureState<R>::Value, Args...>
   void set_value(Args&&... args) {
     state().set_value(std::forward<Args>(args)...);
   }
+  /// The outcome is what get() will throw, each time. Throws as set_value().
   void set_exception(std::exception_ptr exception) { state().set_exception(std::move(exception)); }
 
  private:

@@ -48,6 +48,7 @@ class BrokenExecutor : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// What has become of a task; the last three are outcomes, and final.
 enum class FutureStatus : std::uint8_t { pending, running, finished, failed, cancelled };
 
 namespace internal {

@@ -29,6 +29,7 @@
 
 namespace sluice {
 
+/// As long as there is one, the first Ctrl-C ends the waits for a pool, and not the process.
 class InterruptGuard {
  public:
   /// What a shell makes of a program that SIGINT has ended.

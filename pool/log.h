@@ -48,6 +48,7 @@ namespace sluice {
 
 /// The beginning of a message, and the line of the program that it stands in.
 struct LogText {
+  /// Refers to `t`, and takes the place of the call that it is made in.
   template <class Text>
     requires std::convertible_to<const Text&, std::string_view>
   // NOLINTNEXTLINE(google-explicit-constructor): so that a literal brings its place with it
@@ -55,15 +56,18 @@ struct LogText {
                     std::source_location w = std::source_location::current()) noexcept
       : text(t), where(w) {}
 
-  std::string_view text;
-  std::source_location where;
+  std::string_view text;       ///< not copied: it must live as long as the call
+  std::source_location where;  ///< goes into LogRecord
 };
 
+/// A named source of messages, with a level of its own. get_logger() makes it; it lives as long as
+/// the process.
 class Logger {
  public:
   Logger(const Logger&) = delete;
   Logger& operator=(const Logger&) = delete;
 
+  /// What get_logger() was asked for. It is in the records, not in the lines.
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
   /// From which level on; LogLevel::off for none.
@@ -71,12 +75,15 @@ class Logger {
     // Relaxed: a number on its own; who logs meanwhile may see it a moment later.
     internal::RealEnv::store(level_, static_cast<std::uint8_t>(level), std::memory_order_relaxed);
   }
+  /// From which level on it writes: its own, or the library's until it has one.
   [[nodiscard]] LogLevel level() const noexcept {
     // Relaxed, as above.
     const std::uint8_t own = internal::RealEnv::load(level_, std::memory_order_relaxed);
     if (own != kAsParent || parent_ == nullptr) return static_cast<LogLevel>(own);
     return parent_->level();
   }
+  /// Whether a message of this level would be written: to be asked before it costs much to make
+  /// one.
   [[nodiscard]] bool enabled(LogLevel level) const noexcept { return level >= this->level(); }
 
   /// The parts of the message, one after the other, as operator<< writes them.
@@ -84,18 +91,22 @@ class Logger {
   void debug(LogText first, const Parts&... parts) const {
     log(LogLevel::debug, first, parts...);
   }
+  /// The same, at level info.
   template <class... Parts>
   void info(LogText first, const Parts&... parts) const {
     log(LogLevel::info, first, parts...);
   }
+  /// The same, at level warning.
   template <class... Parts>
   void warning(LogText first, const Parts&... parts) const {
     log(LogLevel::warning, first, parts...);
   }
+  /// The same, at level error.
   template <class... Parts>
   void error(LogText first, const Parts&... parts) const {
     log(LogLevel::error, first, parts...);
   }
+  /// The same, at a level that is known at run time only.
   template <class... Parts>
   void log(LogLevel level, LogText first, const Parts&... parts) const {
     if (!enabled(level)) [[likely]]
@@ -142,13 +153,16 @@ class Logger {
 /// one has the level of the library's until it is given one.
 Logger& get_logger(std::string_view name = "sluice");
 
+/// How the library's logger is turned on.
 struct LogOptions {
-  LogLevel level = LogLevel::info;
-  bool times = false;  ///< each line begins with the time (UTC)
+  LogLevel level = LogLevel::info;  ///< messages below it are not written
+  bool times = false;               ///< each line begins with the time (UTC)
 };
 
-/// Turns the library's logger on, with lines on stderr, or on another descriptor; returns it.
+/// Turns the library's logger on, with lines on stderr; returns it.
 Logger& log_to_stderr(LogOptions options = {});
+/// The same, with lines on `descriptor`, which stays the caller's: it must be open as long as
+/// anybody may be logging.
 Logger& log_to(int descriptor, LogOptions options = {});
 
 /// Takes records, instead of the lines on a descriptor. Called by many threads at once, and in
@@ -159,12 +173,15 @@ class LogSink {
   LogSink(const LogSink&) = delete;
   LogSink& operator=(const LogSink&) = delete;
   virtual ~LogSink();
+  /// Gets one record, in the thread that logs, which waits for it. What it throws comes out of the
+  /// call that logs.
   virtual void take(const LogRecord& record) = 0;
 };
 
 /// From now on; nullptr for lines again. Returns the one from before. The sink must live as long as
 /// anybody may be logging.
 LogSink* set_log_sink(LogSink* sink) noexcept;
+/// The one that is set; nullptr while records become lines.
 [[nodiscard]] LogSink* log_sink() noexcept;
 
 /// Writes the record as a line where lines go, whatever the sink.
@@ -173,6 +190,7 @@ void write_log_line(const LogRecord& record);
 /// What this process is called in its records: "MainProcess", unless it was given a name. A forked
 /// child has its parent's until then.
 [[nodiscard]] std::string_view log_process_name() noexcept;
+/// Gives this process that name, for the records of all its threads from now on.
 void set_log_process_name(std::string_view name);
 
 }  // namespace sluice

@@ -49,9 +49,11 @@ enum class WhenFull : std::uint8_t {
   block,  ///< waits
 };
 
+/// The sink, as long as it lives, that brings the records of forked children to the process that
+/// made it.
 class LogQueue final : public LogSink {
  public:
-  static constexpr std::size_t kBytesPerRecord = 512;
+  static constexpr std::size_t kBytesPerRecord = 512;  ///< of the queue's memory, on average
 
   /// For `records` records, of kBytesPerRecord on average. Becomes the sink.
   explicit LogQueue(std::size_t records = 1024, WhenFull when_full = WhenFull::drop);
@@ -59,8 +61,11 @@ class LogQueue final : public LogSink {
   /// nothing.
   ~LogQueue() override;
 
+  /// In a child, puts the record into the queue; if that is full, drops it or waits, as was chosen.
+  /// In the process that made this, hands it to the sink from before.
   void take(const LogRecord& record) override;
 
+  /// Records of all children that found no room, since the beginning.
   [[nodiscard]] std::uint64_t dropped() const { return queue_.dropped(); }
 
   friend std::ostream& operator<<(std::ostream& out, const LogQueue& logs) {

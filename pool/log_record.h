@@ -19,25 +19,29 @@
 
 namespace sluice {
 
+/// How grave a message is, ascending; `off`, as the level of a logger, lets none through.
 enum class LogLevel : std::uint8_t { debug, info, warning, error, off };
 
 /// "debug" and so on; "unknown" for a number outside the enumeration.
 [[nodiscard]] std::string_view to_string(LogLevel level) noexcept;
+/// Writes what to_string() gives.
 std::ostream& operator<<(std::ostream& out, LogLevel level);
 
+/// One message, and where it comes from. Fit for a Queue, and for any other use of ipc/codec.h.
 struct LogRecord {
-  LogLevel level = LogLevel::off;
-  std::int32_t pid = 0;
-  std::int32_t thread = 0;  ///< the kernel's number of it
-  std::int64_t steady_ns = 0;
-  std::int64_t wall_ns = 0;
-  std::string process;
-  std::string logger;
-  std::string text;
-  std::string file;
-  std::string function;
-  std::uint32_t line = 0;
+  LogLevel level = LogLevel::off;  ///< that it was logged at
+  std::int32_t pid = 0;            ///< of the process that logged it
+  std::int32_t thread = 0;         ///< the kernel's number of it
+  std::int64_t steady_ns = 0;      ///< when, by the steady clock: the same for all processes
+  std::int64_t wall_ns = 0;        ///< when, since 1970, by a clock that may be set
+  std::string process;             ///< what log_process_name() gave there
+  std::string logger;              ///< its name: "sluice" is the library's
+  std::string text;                ///< the message, its parts in one, without a newline at the end
+  std::string file;                ///< the source file of the call, as the compiler spells it
+  std::string function;            ///< that the call is in, as the compiler spells it
+  std::uint32_t line = 0;          ///< of the file
 
+  /// What travels, in this order: for ipc/codec.h.
   auto sluice_members() {
     return std::tie(level, pid, thread, steady_ns, wall_ns, process, logger, text, file, function,
                     line);

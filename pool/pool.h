@@ -91,19 +91,24 @@ using TaskArgument = std::conditional_t<kIsLiteral<A>, std::string, std::decay_t
 
 }  // namespace internal
 
+/// How a map cuts its input into tasks, and what each of these is told.
 struct PoolMapOptions {
   /// Items per task. 0: for map, such that each worker gets four; for imap, 1.
   std::size_t chunk = 0;
   /// imap: how many chunks are under way at most. 0: 256, if the pool has as many slots.
   std::size_t window = 0;
-  TaskOptions task = {};
+  TaskOptions task = {};  ///< of each chunk: attempts, and a time limit for all of it
   /// map: called after each chunk, by whoever fetches it; must not throw.
   internal::Progress progress = {};
 };
 
+/// Worker processes that run what is submitted, and the futures of what comes of it.
 class Pool {
  public:
+  /// Starts the supervisor and the workers, and waits for the first one if there is an initializer.
+  /// Throws Error.
   explicit Pool(PoolOptions options = {}) : core_(internal::PoolCore::start(std::move(options))) {}
+  /// With so many workers, and the defaults else. Throws Error for 0.
   explicit Pool(unsigned workers) : Pool(PoolOptions{.workers = checked(workers)}) {}
   Pool(Pool&&) noexcept = default;
   Pool& operator=(Pool&&) = delete;
@@ -128,6 +133,7 @@ class Pool {
   auto submit(F&& function, Args&&... arguments) {
     return submit(TaskOptions(), std::forward<F>(function), std::forward<Args>(arguments)...);
   }
+  /// The same, for a task that may be started again if its worker dies, or has a time limit.
   template <class Fn, class... Args>
   auto submit(const TaskOptions& options, Fn&& fn, Args&&... arguments) {
     using F = std::decay_t<Fn>;
@@ -158,6 +164,7 @@ class Pool {
   auto map(F&& function, Ranges&&... ranges) {
     return map(PoolMapOptions(), std::forward<F>(function), std::forward<Ranges>(ranges)...);
   }
+  /// The same, in chunks of a size of the caller's choice, and whatever else the options say.
   template <class F, std::ranges::input_range... Ranges>
   auto map(const PoolMapOptions& options, F&& function, Ranges&&... ranges) {
     return map_async(options, std::forward<F>(function), std::forward<Ranges>(ranges)...).take();
@@ -168,10 +175,12 @@ class Pool {
   auto map_async(F&& function, Ranges&&... ranges) {
     return map_async(PoolMapOptions(), std::forward<F>(function), std::forward<Ranges>(ranges)...);
   }
+  /// The same, as the options say.
   template <class F, std::ranges::input_range Range>
   auto map_async(const PoolMapOptions& options, F&& function, Range&& range) {
     return map_items<false>(options, std::forward<F>(function), items_of(range));
   }
+  /// The same over several ranges: function(a, b, ...), as many as the shortest has.
   template <class F, std::ranges::input_range... Ranges>
     requires(sizeof...(Ranges) > 1)
   auto map_async(const PoolMapOptions& options, F&& function, Ranges&&... ranges) {
@@ -183,6 +192,7 @@ class Pool {
   auto starmap(F&& function, Range&& range, const PoolMapOptions& options = {}) {
     return starmap_async(std::forward<F>(function), std::forward<Range>(range), options).take();
   }
+  /// The same, as a future of the vector of results, or of void.
   template <class F, std::ranges::input_range Range>
   auto starmap_async(F&& function, Range&& range, const PoolMapOptions& options = {}) {
     return map_items<true>(options, std::forward<F>(function), items_of(range));
@@ -213,9 +223,11 @@ class Pool {
   /// From now on so many workers, up to max_workers; who is too many ends when it is idle.
   void resize(unsigned workers) { core_->resize(workers); }
 
+  /// A look at each slot and each worker, while they are at work; no system call.
   [[nodiscard]] PoolCounters counters() const { return core_->counters(); }
   /// Of the workers.
   [[nodiscard]] std::vector<pid_t> pids() const { return core_->pids(); }
+  /// As they were given, with the numbers of workers that 0 stands for.
   [[nodiscard]] const PoolOptions& options() const noexcept { return core_->options(); }
 
   friend std::ostream& operator<<(std::ostream& out, const Pool& pool) {

@@ -23,28 +23,32 @@
 
 namespace sluice {
 
+/// What a pool is made with. An Error of the constructor says which of them does not fit.
 struct PoolOptions {
   /// 0: as many as CPUs that this process may use. At most 1024.
   unsigned workers = 0;
   /// More are started while tasks wait and none is idle, each time twice as many, and end when they
   /// have been idle for `idle_time`. 0: as `workers`.
   unsigned max_workers = 0;
+  /// So long a worker above `workers` waits in vain before it ends. At least 1 ms.
   std::chrono::milliseconds idle_time{1000};
   /// The rule of prefork servers, looked at once each `idle_time`: with fewer than min_spare
   /// workers idle, one more is started, then two, four, up to 32 each time; with more than
-  /// max_spare idle, one ends. Between `workers` and max_workers. 0: no such rule; max_spare 0: no
-  /// upper bound.
+  /// max_spare idle, one ends. Between `workers` and max_workers. 0, both: no such rule.
   unsigned min_spare = 0;
+  /// The upper bound of that rule, not below min_spare. 0: none.
   unsigned max_spare = 0;
   /// Tasks that are queued, run, or are done and not yet fetched, at a time. Whoever submits one
   /// more waits. At most 65536.
   unsigned max_tasks = 4096;
   /// A worker ends after so many, and is replaced. 0: never.
   std::uint64_t max_tasks_per_worker = 0;
-  /// Runs first in each worker, and at its end. A worker has the memory that the process had when
-  /// the pool was made: anything may be captured. One that throws makes the pool useless: who made
-  /// it, or waits for a result, gets Error with its text.
+  /// Runs first in each worker. A worker has the memory that the process had when the pool was
+  /// made: anything may be captured. If it throws, the pool is useless: who made it, or waits for a
+  /// result, gets Error with its text.
   std::function<void()> initializer = {};
+  /// Runs last in each worker that ends by itself, as after close(); not in one that is killed.
+  /// Anything may be captured, too.
   std::function<void()> finalizer = {};
   /// `ps` shows workers as "NAME-1" and so on, and who minds them as NAME.
   std::string name = "pool";
@@ -56,6 +60,7 @@ struct PoolOptions {
   std::function<void(std::function<void()>)> run_callbacks = {};
 };
 
+/// What a pool is to do if the worker of a task dies, or the task takes too long.
 struct TaskOptions {
   /// How often the task is started at most, if the worker that runs it dies.
   unsigned max_attempts = 1;
@@ -65,21 +70,22 @@ struct TaskOptions {
 
 /// What one worker, in its place among the others, and those before it have done.
 struct WorkerCounters {
-  pid_t pid = 0;  ///< 0: there is none
-  std::uint64_t done = 0;
-  std::uint64_t failed = 0;  ///< of these, by an exception
-  unsigned restarts = 0;
+  pid_t pid = 0;                     ///< 0: there is none
+  std::uint64_t done = 0;            ///< tasks that came to their end
+  std::uint64_t failed = 0;          ///< of these, by an exception
+  unsigned restarts = 0;             ///< how often one that ended, or died, was replaced
   std::chrono::nanoseconds busy{0};  ///< of the present one; an estimate
 };
 
+/// What a pool has done and has to do, in tasks, of which a chunk of a map is one; a snapshot.
 struct PoolCounters {
-  std::size_t queued = 0;
-  std::size_t running = 0;
-  std::uint64_t submitted = 0;
-  std::uint64_t done = 0;
-  std::uint64_t failed = 0;
-  unsigned restarts = 0;
-  std::vector<WorkerCounters> workers;
+  std::size_t queued = 0;               ///< waiting for a worker
+  std::size_t running = 0;              ///< in a worker's hands
+  std::uint64_t submitted = 0;          ///< since the beginning, as the next ones
+  std::uint64_t done = 0;               ///< came to their end in a worker
+  std::uint64_t failed = 0;             ///< of these, by an exception
+  unsigned restarts = 0;                ///< of workers, whether they had died or done their share
+  std::vector<WorkerCounters> workers;  ///< by their places, up to the most that there may be
 };
 
 /// One line for the pool, and one for each worker.

@@ -77,6 +77,7 @@ namespace internal {
 struct ChildRecord;
 }  // namespace internal
 
+/// A child process that runs a callable, or a derived class's run(), and how it ended.
 class Process {
  public:
   /// Starts `f(args...)` in a child.
@@ -92,6 +93,7 @@ class Process {
       : Process(StartOptions{.name = std::forward<Name>(name)}, std::forward<F>(f),
                 std::forward<Args>(args)...) {}
 
+  /// As the options say: with a name, as a daemon or not, now or by start().
   template <class F, class... Args>
     requires internal::RunnableWith<F, Args...>
   Process(StartOptions options, F&& f, Args&&... args) : Process(std::move(options)) {
@@ -108,6 +110,8 @@ class Process {
   /// ended as at the end of the parent. In a process that is not the parent, does nothing.
   virtual ~Process();
 
+  /// Forks the child, and returns when its end can be waited for. Throws Error, after which it may
+  /// be tried again; std::logic_error if it was started before.
   void start();
 
   /// Waits until the child has ended and collects it; false if the deadline passed first. True at
@@ -129,11 +133,14 @@ class Process {
 
   /// -1 if it has not been started, or was closed.
   [[nodiscard]] pid_t pid() const noexcept;
+  /// As it was given, or its class and a number, such as "Process-2"; empty if it was closed.
   [[nodiscard]] std::string name() const;
+  /// Whether it ends with this process. Throws std::logic_error if it was closed.
   [[nodiscard]] bool daemon() const;
 
-  /// Before it is started.
+  /// Before it is started; throws std::logic_error afterwards.
   void set_name(std::string name);
+  /// The same: whether it ends with this process.
   void set_daemon(bool daemon);
 
   /// A pidfd: readable when the child has ended, for poll(2) and epoll(7). Stays this object's. -1
@@ -143,9 +150,11 @@ class Process {
   /// For wait_any(): ready when the child has ended. Throws Error where there is no sentinel.
   [[nodiscard]] WaitHandle wait_handle() const;
 
-  /// SIGTERM and SIGKILL. Nothing happens if the child has ended.
+  /// SIGTERM, which the child may handle. Nothing happens if it has ended. Does not wait for it.
   void terminate();
+  /// SIGKILL, which it can neither handle nor ignore; as terminate() else.
   void kill();
+  /// Any signal, such as SIGSTOP; as terminate() else.
   void send_signal(int number);
 
   friend std::ostream& operator<<(std::ostream& out, const Process& process);
@@ -178,9 +187,9 @@ class Process {
 
 /// A child of this process that runs.
 struct ActiveChild {
-  std::string name;
-  pid_t pid;
-  bool daemon;
+  std::string name;  ///< as Process::name()
+  pid_t pid;         ///< not to be joined by this: its Process does that
+  bool daemon;       ///< ends with this process
 };
 
 /// All children that Processes have started and that have not ended, in the order of their start.

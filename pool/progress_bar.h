@@ -23,8 +23,10 @@
 
 namespace sluice {
 
+/// Draws how much of a map is done; PoolMapOptions::progress takes a std::ref of one.
 class ProgressBar {
  public:
+  /// With `what` in front of it, on `descriptor`, which stays the caller's. Draws nothing yet.
   explicit ProgressBar(std::string what, int descriptor = STDERR_FILENO)
       : what_(std::move(what)), descriptor_(descriptor), is_terminal_(isatty(descriptor) == 1) {}
 

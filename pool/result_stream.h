@@ -39,10 +39,12 @@
 
 namespace sluice {
 
+/// The results of an imap, one after the other; reads its input as they are taken.
 template <class R, std::ranges::view Input>
   requires std::ranges::input_range<Input>
 class ResultStream {
  public:
+  /// What the input is made of, and the function gets.
   using Item = std::ranges::range_value_t<Input>;
   /// Nothing is in the place of void.
   using value_type = typename internal::ChunkResult<R>::Value;
@@ -85,19 +87,25 @@ class ResultStream {
     }
   }
 
+  /// Takes a result each time it moves on. Of one walk: what it has passed is gone.
   class Iterator {
    public:
     using difference_type = std::ptrdiff_t;
     using value_type = ResultStream::value_type;
 
     Iterator() = default;
+    /// Takes the first result: waits for it, and throws as next().
     explicit Iterator(ResultStream& stream) : stream_(&stream), value_(stream.next()) {}
+    /// The result that it has taken, to be moved from at will.
     value_type& operator*() const { return const_cast<value_type&>(*value_); }
+    /// Takes the next result: waits for it, and throws as next().
     Iterator& operator++() {
       value_ = stream_->next();
       return *this;
     }
+    /// The same; there is no iterator to the one before.
     void operator++(int) { ++*this; }
+    /// Whether the stream had come to its end.
     bool operator==(std::default_sentinel_t) const { return !value_.has_value(); }
 
    private:
@@ -105,7 +113,9 @@ class ResultStream {
     std::optional<value_type> value_;
   };
 
+  /// Takes the first result that has not been taken; a second walk goes on behind it.
   Iterator begin() { return Iterator(*this); }
+  /// Reached when all results have been taken.
   [[nodiscard]] std::default_sentinel_t end() const { return {}; }
 
  private:

@@ -24,15 +24,20 @@
 
 namespace sluice {
 
+/// The address of a T that the workers of a pool have inherited, as bytes that a task may capture.
 template <class T>
 class SharedRef {
  public:
   SharedRef() = default;
+  /// To `object`, which is not copied; it must be there before the pool is.
   explicit SharedRef(T& object) noexcept
       : address_(std::bit_cast<std::uintptr_t>(std::addressof(object))) {}
 
+  /// The same address in each process; nullptr if it refers to nothing.
   [[nodiscard]] T* get() const noexcept { return std::bit_cast<T*>(address_); }
+  /// The object that lies there in this process. Not if it refers to nothing.
   T& operator*() const noexcept { return *get(); }
+  /// As operator*().
   T* operator->() const noexcept { return get(); }
 
  private:
@@ -40,6 +45,7 @@ class SharedRef {
   std::uintptr_t address_ = 0;
 };
 
+/// For the captures of a task, which can't be a reference.
 template <class T>
 [[nodiscard]] SharedRef<T> shared_ref(T& object) noexcept {
   return SharedRef<T>(object);

@@ -17,11 +17,13 @@
 
 namespace sluice {
 
+/// When a Process or a Thread begins to run.
 enum class Start : std::uint8_t {
   now,    ///< by the constructor
   later,  ///< by start()
 };
 
+/// How a Process or a Thread is started; as it comes, at once, and with a name that is made up.
 struct StartOptions {
   /// What people see; `ps` and `top` show 15 bytes of it. Empty: "Process-1", "Thread-1", ..., or
   /// with the name of the user's own class.
@@ -31,6 +33,7 @@ struct StartOptions {
   /// the end of its process. Empty: as who starts it, so that a daemon's whole tree ends with it.
   std::optional<bool> daemon = {};
 
+  /// Says nothing to a derived class with a run() of its own: that is always started by start().
   Start start = Start::now;
 
   /// Of a thread, in bytes; 0: what the system gives. A process has the stack of the thread that

@@ -14,8 +14,10 @@
 
 namespace sluice {
 
+/// Where a standard stream of a Program comes from, or goes to.
 class Stdio {
  public:
+  /// One for each of the functions below; `output` is to_output().
   enum class Kind : std::uint8_t { inherit, null, captured, file, append, output };
 
   /// Ours.
@@ -31,7 +33,9 @@ class Stdio {
   /// For standard error: where standard output goes.
   static Stdio to_output() { return Stdio(Kind::output); }
 
+  /// Which of the functions has made it.
   [[nodiscard]] Kind kind() const noexcept { return kind_; }
+  /// Of file() and append(), as it was given; else empty.
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
  private:

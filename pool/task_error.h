@@ -41,6 +41,7 @@ namespace sluice {
 /// A task's exception of a type that can't be made again here.
 class RemoteError : public std::runtime_error {
  public:
+  /// Of a type of that name; its what() is the name and, if there is one, the text.
   RemoteError(std::string type, const std::string& text)
       : std::runtime_error(type + (text.empty() ? "" : ": " + text)), type_(std::move(type)) {}
 
@@ -63,10 +64,13 @@ class WorkerDied : public std::runtime_error {
   /// `exit_code` as Process::exit_code(): minus the signal, if it was one.
   WorkerDied(pid_t pid, int exit_code, unsigned attempts, const std::string& task);
 
+  /// Of the worker that was the last to run the task; it is not there any more.
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   /// 0 if it was none.
   [[nodiscard]] int signal() const noexcept { return exit_code_ < 0 ? -exit_code_ : 0; }
+  /// As Process::exit_code(): minus the signal that killed it, or 0 to 255.
   [[nodiscard]] int exit_code() const noexcept { return exit_code_; }
+  /// How often the task was started, with the last time.
   [[nodiscard]] unsigned attempts() const noexcept { return attempts_; }
 
  private:

@@ -37,11 +37,15 @@ namespace sluice {
 /// The process that started this one. There is one such object, which lives as long as the process.
 class ParentProcess {
  public:
+  /// Internal: a child that a Process starts makes its own.
   ParentProcess(std::string name, pid_t pid, UniqueFd pidfd) noexcept
       : name_(std::move(name)), pid_(pid), pidfd_(std::move(pidfd)) {}
 
+  /// What it was called when it started this one: "MainProcess", or as a Process.
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
+  /// Its number; when it has ended, another process may have that.
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+  /// Whether it has not ended, by the kernel's word; a zombie has. Throws as join().
   [[nodiscard]] bool alive() const { return !join(Deadline::now()); }
 
   /// Waits until it has ended; false if the deadline passed first.
@@ -64,18 +68,22 @@ namespace this_process {
 
 /// "MainProcess" in a process that no Process started.
 [[nodiscard]] const std::string& name() noexcept;
+/// As getpid(2): after a fork the child's own.
 [[nodiscard]] pid_t pid() noexcept;
+/// Whether a Process started it as a daemon, which ends with its parent.
 [[nodiscard]] bool daemon() noexcept;
 
 /// Null in a process that no Process started.
 [[nodiscard]] const ParentProcess* parent() noexcept;
 
-/// The processors that are online, and those that this process may run on; at least 1.
+/// The processors that are online; at least 1.
 [[nodiscard]] int cpu_count() noexcept;
+/// Those that the calling thread may run on (its affinity mask); at least 1.
 [[nodiscard]] int usable_cpu_count() noexcept;
 
 }  // namespace this_process
 
+/// this_process::parent(), by the name that it has in Python.
 [[nodiscard]] inline const ParentProcess* parent_process() noexcept {
   return this_process::parent();
 }

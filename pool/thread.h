@@ -60,6 +60,8 @@ namespace internal {
 struct ThreadRecord;
 }  // namespace internal
 
+/// A thread of this process that runs a callable, or a derived class's run(), with the face of a
+/// Process.
 class Thread {
  public:
   /// Starts `f(args...)` in a thread.
@@ -75,6 +77,7 @@ class Thread {
       : Thread(StartOptions{.name = std::forward<Name>(name)}, std::forward<F>(f),
                std::forward<Args>(args)...) {}
 
+  /// As the options say: with a name, a stack size, as a daemon or not, now or by start().
   template <class F, class... Args>
     requires internal::RunnableWith<F, Args...>
   Thread(StartOptions options, F&& f, Args&&... args) : Thread(std::move(options)) {
@@ -84,8 +87,12 @@ class Thread {
 
   Thread(Thread&& other) noexcept;
   Thread& operator=(Thread&& other) = delete;
+  /// Waits for the thread, however long it takes; a daemon is let go. Ends the program
+  /// (std::terminate) if the thread still runs a run() of a derived class.
   virtual ~Thread();
 
+  /// Returns when the thread runs. Throws Error, after which it may be tried again;
+  /// std::logic_error if it was started before.
   void start();
 
   /// Waits until the thread has ended; false if the deadline passed first.
@@ -104,11 +111,14 @@ class Thread {
   /// What `ps -T` shows as SPID, and gettid(2) returns; -1 if it has not been started, or was
   /// closed.
   [[nodiscard]] pid_t id() const noexcept;
+  /// As it was given, or its class and a number, such as "Thread-2"; empty if it was closed.
   [[nodiscard]] std::string name() const;
+  /// Whether the end of the process does not wait for it. Throws std::logic_error if it was closed.
   [[nodiscard]] bool daemon() const;
 
-  /// Before it is started.
+  /// Before it is started; throws std::logic_error afterwards.
   void set_name(std::string name);
+  /// The same: whether the end of the process does not wait for it.
   void set_daemon(bool daemon);
 
   friend std::ostream& operator<<(std::ostream& out, const Thread& thread);
@@ -132,10 +142,11 @@ class Thread {
   Start start_;
 };
 
+/// A Thread of this process that runs.
 struct ActiveThread {
-  std::string name;
-  pid_t id;
-  bool daemon;
+  std::string name;  ///< as Thread::name()
+  pid_t id;          ///< as Thread::id()
+  bool daemon;       ///< not waited for at the end of the process
 };
 
 /// This process's Threads that have been started and have not ended, in the order of their start.
@@ -146,7 +157,9 @@ namespace this_thread {
 
 /// A Thread's name; "MainThread"; else what the system calls it.
 [[nodiscard]] std::string name();
+/// The kernel's number of it, as gettid(2) gives it: one system call.
 [[nodiscard]] pid_t id() noexcept;
+/// Whether it is a Thread that the end of the process does not wait for.
 [[nodiscard]] bool daemon() noexcept;
 
 /// Whether it is the one that the process began with, also one that a fork made from another.

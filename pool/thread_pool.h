@@ -119,7 +119,9 @@ class ThreadTask final : public FutureState<R>, public TeamTask {
 
 }  // namespace internal
 
+/// What a ThreadPool is made with.
 struct ThreadPoolOptions {
+  /// As many tasks may wait as memory holds.
   static constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
 
   /// The most that may run: as it comes, 4 more than there are CPUs, at most 32.
@@ -133,6 +135,7 @@ struct ThreadPoolOptions {
   /// Where callbacks run: as it comes, on a thread of the pool's own, "sluice-calls".
   RunCallbacks run_callbacks = nullptr;
 
+  /// 4 more than the CPUs that the calling thread may run on, at most 32.
   [[nodiscard]] static std::size_t default_threads() noexcept;
 };
 
@@ -142,9 +145,12 @@ struct Shutdown {
   bool cancel_queued = false;  ///< tasks that have not begun: else they are run
 };
 
+/// Threads of this process that run what is submitted, and the futures of what comes of it.
 class ThreadPool {
  public:
+  /// Starts no thread: the first task does. Throws std::invalid_argument for max_threads of 0.
   explicit ThreadPool(ThreadPoolOptions options = {});
+  /// The same, with so many threads at most, and so many tasks that may wait for one.
   explicit ThreadPool(std::size_t max_threads,
                       std::size_t max_queued = ThreadPoolOptions::kUnlimited)
       : ThreadPool({.max_threads = max_threads, .max_queued = max_queued}) {}
@@ -183,11 +189,13 @@ class ThreadPool {
   /// end after their task; with 0, tasks wait until there are more, or the pool is shut down.
   void resize(std::size_t max_threads) { team_->resize(max_threads); }
 
-  /// Snapshots: threads that there are, those of them that have no task, tasks that wait for one
-  /// (with those that were cancelled since).
+  /// How many threads there are now; a snapshot, as the next ones.
   [[nodiscard]] std::size_t threads() const { return team_->counts().threads; }
+  /// How many of them have no task.
   [[nodiscard]] std::size_t idle() const { return team_->counts().idle; }
+  /// How many tasks wait for a thread, with those that were cancelled since.
   [[nodiscard]] std::size_t queued() const { return team_->counts().queued; }
+  /// How many threads there may be: as given, or as resize() has changed it.
   [[nodiscard]] std::size_t max_threads() const { return team_->counts().max_threads; }
 
   friend std::ostream& operator<<(std::ostream& out, const ThreadPool& pool);

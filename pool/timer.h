@@ -48,6 +48,7 @@ namespace internal {
 struct TimerEntry;
 }  // namespace internal
 
+/// A call that is to come, once or again and again, as long as this handle of it lives.
 class Timer {
  public:
   /// Calls `fn` once, `after` from now.
