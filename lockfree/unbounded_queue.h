@@ -61,6 +61,7 @@ class UnboundedQueue {
  public:
   using value_type = T;
 
+  /// Empty and open.
   UnboundedQueue() = default;
   UnboundedQueue(const UnboundedQueue&) = delete;
   UnboundedQueue& operator=(const UnboundedQueue&) = delete;

@@ -67,8 +67,12 @@ concept Executor = requires(E& executor, int (*fn)(int)) {
   { executor.submit(fn, 1) } -> std::same_as<Future<int>>;
 };
 
-/// When wait() returns: when one is done, when one has failed or all are done, when all are done.
-enum class Wait : std::uint8_t { first_completed, first_exception, all_completed };
+/// When wait() returns, if the deadline does not pass first.
+enum class Wait : std::uint8_t {
+  first_completed,  ///< when one is done
+  first_exception,  ///< when one has failed, or all are done
+  all_completed     ///< when all are done
+};
 
 /// The futures that wait() was given, each once, in the order in which they were given.
 template <class R>
@@ -163,7 +167,7 @@ class AsCompleted {
  public:
   using value_type = Future<R>;
 
-  /// For as_completed(). Each future is there once.
+  /// For as_completed(), which sees to it that each future is there once.
   AsCompleted(std::vector<Future<R>> futures, Deadline deadline)
       : futures_(std::move(futures)), deadline_(deadline), order_(internal::states_of(futures_)) {}
 
@@ -218,6 +222,7 @@ class MapResults {
   }
   MapResults(MapResults&&) noexcept = default;
   MapResults& operator=(MapResults&&) = delete;
+  /// Cancels what has not begun; does not wait for what runs.
   ~MapResults() { cancel(); }
 
   /// The next result; waits for it. None when all were given out. Throws as the header says.

@@ -58,9 +58,11 @@
 
 namespace sluice {
 
-/// Which tasks cancel() is to stop: those that have not begun, or by force, where the executor can,
-/// also one that runs (its worker process is killed and replaced; a thread can't be).
-enum class Cancel : std::uint8_t { queued, running_too };
+/// Which tasks cancel() is to stop.
+enum class Cancel : std::uint8_t {
+  queued,      ///< those that have not begun
+  running_too  ///< by force also one that runs: its worker is killed and replaced; no thread is
+};
 
 template <internal::Result R>
 class Future;
@@ -101,7 +103,7 @@ using ContinuationResult = std::decay_t<typename Continuation<Fn, R>::Type>;
 
 }  // namespace internal
 
-/// Refers to the outcome of a task that runs elsewhere in time; copies refer to the same task.
+/// Refers to the outcome of a task that runs elsewhere; copies refer to the same task.
 template <internal::Result R>
 class Future {
  public:
@@ -278,6 +280,7 @@ auto Future<R>::then(Fn fn) const -> Future<internal::ContinuationResult<Fn, R>>
 template <internal::Result R>
 class Promise {
  public:
+  /// Of an outcome that is pending, and whose futures call back in the thread that sets it.
   Promise() : state_(std::make_shared<internal::FutureState<R>>()) {}
   Promise(Promise&&) noexcept = default;
   /// Swaps: the other one breaks the promise that this one had, when it goes.
@@ -285,6 +288,7 @@ class Promise {
     std::swap(state_, other.state_);
     return *this;
   }
+  /// Without an outcome by now, that is std::future_error(broken_promise).
   ~Promise() {
     if (state_ == nullptr || state_->status() >= FutureStatus::finished) return;
     const auto broken =

@@ -39,6 +39,7 @@ namespace sluice {
 /// What get() throws of a task that was cancelled.
 class CancelledError : public std::runtime_error {
  public:
+  /// Its text is always the same: "the task was cancelled".
   CancelledError() : std::runtime_error("the task was cancelled") {}
 };
 
@@ -49,7 +50,13 @@ class BrokenExecutor : public std::runtime_error {
 };
 
 /// What has become of a task; the last three are outcomes, and final.
-enum class FutureStatus : std::uint8_t { pending, running, finished, failed, cancelled };
+enum class FutureStatus : std::uint8_t {
+  pending,   ///< not begun, as far as is known here
+  running,   ///< begun
+  finished,  ///< with a value
+  failed,    ///< with an exception
+  cancelled  ///< by cancel(), or by its executor
+};
 
 namespace internal {
 

@@ -35,9 +35,11 @@ class InterruptGuard {
   /// What a shell makes of a program that SIGINT has ended.
   static constexpr int kExitCode = 130;
 
+  /// Takes SIGINT over, and forgets one that came before; unless another guard has it already.
   InterruptGuard();
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;
+  /// The last one gives SIGINT back to whatever had it.
   ~InterruptGuard();
 
   /// Whether SIGINT has come since the first guard was made.

@@ -169,9 +169,11 @@ Logger& log_to(int descriptor, LogOptions options = {});
 /// forked children.
 class LogSink {
  public:
+  /// Not in use until it is given to set_log_sink().
   LogSink() = default;
   LogSink(const LogSink&) = delete;
   LogSink& operator=(const LogSink&) = delete;
+  /// When nobody may log to it any more: does not take itself out.
   virtual ~LogSink();
   /// Gets one record, in the thread that logs, which waits for it. What it throws comes out of the
   /// call that logs.

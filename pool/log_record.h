@@ -19,8 +19,14 @@
 
 namespace sluice {
 
-/// How grave a message is, ascending; `off`, as the level of a logger, lets none through.
-enum class LogLevel : std::uint8_t { debug, info, warning, error, off };
+/// How grave a message is, ascending; a logger writes those from its own level on.
+enum class LogLevel : std::uint8_t {
+  debug,    ///< for who looks for a mistake
+  info,     ///< what goes as it should
+  warning,  ///< what does not, and can be lived with
+  error,    ///< what has failed
+  off       ///< as the level of a logger: none of these
+};
 
 /// "debug" and so on; "unknown" for a number outside the enumeration.
 [[nodiscard]] std::string_view to_string(LogLevel level) noexcept;

@@ -164,7 +164,7 @@ class Pool {
   auto map(F&& function, Ranges&&... ranges) {
     return map(PoolMapOptions(), std::forward<F>(function), std::forward<Ranges>(ranges)...);
   }
-  /// The same, in chunks of a size of the caller's choice, and whatever else the options say.
+  /// The same, cut into chunks, limited and watched as the options say.
   template <class F, std::ranges::input_range... Ranges>
   auto map(const PoolMapOptions& options, F&& function, Ranges&&... ranges) {
     return map_async(options, std::forward<F>(function), std::forward<Ranges>(ranges)...).take();

@@ -104,6 +104,7 @@ class Process {
   /// The child of one that was started goes to the new object, and of one that was not what it is
   /// to run; but not what a derived class has made of run().
   Process(Process&& other) noexcept;
+  /// Not by assignment: there may be a child already.
   Process& operator=(Process&& other) = delete;
 
   /// Joins a child that has not been joined: waits for it for as long as it takes; a daemon is

@@ -93,6 +93,7 @@ class ResultStream {
     using difference_type = std::ptrdiff_t;
     using value_type = ResultStream::value_type;
 
+    /// Of no stream; to be assigned to.
     Iterator() = default;
     /// Takes the first result: waits for it, and throws as next().
     explicit Iterator(ResultStream& stream) : stream_(&stream), value_(stream.next()) {}

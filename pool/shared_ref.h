@@ -28,6 +28,7 @@ namespace sluice {
 template <class T>
 class SharedRef {
  public:
+  /// Refers to nothing.
   SharedRef() = default;
   /// To `object`, which is not copied; it must be there before the pool is.
   explicit SharedRef(T& object) noexcept

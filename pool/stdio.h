@@ -17,8 +17,15 @@ namespace sluice {
 /// Where a standard stream of a Program comes from, or goes to.
 class Stdio {
  public:
-  /// One for each of the functions below; `output` is to_output().
-  enum class Kind : std::uint8_t { inherit, null, captured, file, append, output };
+  /// One for each of the functions below.
+  enum class Kind : std::uint8_t {
+    inherit,   ///< by inherit()
+    null,      ///< by null()
+    captured,  ///< by captured()
+    file,      ///< by file()
+    append,    ///< by append()
+    output     ///< by to_output()
+  };
 
   /// Ours.
   static Stdio inherit() { return Stdio(Kind::inherit); }

@@ -41,7 +41,7 @@ class ParentProcess {
   ParentProcess(std::string name, pid_t pid, UniqueFd pidfd) noexcept
       : name_(std::move(name)), pid_(pid), pidfd_(std::move(pidfd)) {}
 
-  /// What it was called when it started this one: "MainProcess", or as a Process.
+  /// What it was called when it started this one: "MainProcess", or by its Process.
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   /// Its number; when it has ended, another process may have that.
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }

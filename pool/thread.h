@@ -86,6 +86,7 @@ class Thread {
   }
 
   Thread(Thread&& other) noexcept;
+  /// Not by assignment: there may be a thread already.
   Thread& operator=(Thread&& other) = delete;
   /// Waits for the thread, however long it takes; a daemon is let go. Ends the program
   /// (std::terminate) if the thread still runs a run() of a derived class.

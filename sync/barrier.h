@@ -95,6 +95,7 @@ class alignas(64) BasicBarrier {
   /// For ipc/shared.h.
   static constexpr std::string_view kTypeName = "sluice.Barrier";
 
+  /// For as many parties as there are seats, with the default options.
   constexpr BasicBarrier() noexcept = default;
 
   /// Throws std::invalid_argument if there are more parties than seats, or none.

@@ -48,11 +48,14 @@ struct [[nodiscard]] BarrierResult {
 
 /// A barrier as it was a moment ago, for people: nobody may conclude from it what comes next.
 struct BarrierReport {
-  /// open: some are still to come. acting: all have come, and one runs its action. broken: until
-  /// reset().
-  enum class State : std::uint8_t { open, acting, broken };
+  /// What the control word of a barrier can say.
+  enum class State : std::uint8_t {
+    open,    ///< some are still to come
+    acting,  ///< all have come, and one of them runs its action
+    broken   ///< until reset()
+  };
 
-  State state = State::open;      ///< what its control word says
+  State state = State::open;      ///< which of these it was
   std::uint32_t waiting = 0;      ///< how many have come, in this round; 0 if broken
   std::uint32_t parties = 0;      ///< how many a round takes, without those that were removed
   Tag by = participant::kNobody;  ///< who runs the action, or who broke it or died

@@ -63,7 +63,10 @@
 namespace sluice {
 
 /// Who clears an event: its users, or the one waiter that each set() lets through.
-enum class Reset : std::uint8_t { manual, automatic };
+enum class Reset : std::uint8_t {
+  manual,    ///< by clear(); till then it lets everybody through
+  automatic  ///< by the one that it lets through
+};
 
 /// What Event and AutoResetEvent are over an environment, the machine or a test.
 template <class Env, Reset kReset = Reset::manual>

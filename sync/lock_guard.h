@@ -33,6 +33,7 @@ class [[nodiscard]] LockGuard {
     lock_.lock(std::move(repair));
   }
 
+  /// Gives the lock back, if this thread still has it: not in a child that was forked meanwhile.
   ~LockGuard() {
     try {
       lock_.unlock();

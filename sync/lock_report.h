@@ -21,10 +21,15 @@ namespace sluice {
 /// Who holds a lock, as of a moment ago, for people: nobody may conclude from it that the lock is
 /// free.
 struct LockReport {
-  /// What the lock's word says. owner_died: nobody holds it, and it waits for a repair.
-  enum class State : std::uint8_t { free, held, owner_died, destroyed };
+  /// What the word of a lock can say.
+  enum class State : std::uint8_t {
+    free,        ///< nobody has it
+    held,        ///< also by one that has died, until that is noticed
+    owner_died,  ///< nobody has it, and it is to be repaired
+    destroyed    ///< destroy() was called
+  };
 
-  State state = State::free;         ///< held also if the holder has died and nobody has noticed
+  State state = State::free;         ///< which of these it was
   Tag owner = participant::kNobody;  ///< who holds it, or died holding it
   std::uint32_t thread = 0;          ///< the owner's thread id, in its pid namespace
   bool marked = false;               ///< an earlier owner died, and nobody has repaired

@@ -88,7 +88,10 @@
 namespace sluice {
 
 /// What happens when the owner locks again.
-enum class Relock : std::uint8_t { refused, counted };
+enum class Relock : std::uint8_t {
+  refused,  ///< lock() throws std::logic_error, try_lock() says false
+  counted   ///< it holds the lock until it has unlocked as often
+};
 
 /// What Mutex and RecursiveMutex are over an environment, the machine or a test.
 template <class Env, Relock kRelock = Relock::refused>

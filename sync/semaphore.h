@@ -66,7 +66,10 @@
 namespace sluice {
 
 /// Whether a semaphore refuses more permits than it was made with.
-enum class Bounded : std::uint8_t { no, yes };
+enum class Bounded : std::uint8_t {
+  no,  ///< up to max()
+  yes  ///< release() throws std::logic_error
+};
 
 /// What Semaphore and BoundedSemaphore are over an environment, the machine or a test.
 template <class Env, Bounded kBounded>
@@ -79,6 +82,7 @@ class BasicSemaphore {
   /// The highest value.
   static constexpr std::uint32_t max() noexcept { return kValue; }
 
+  /// With one permit.
   constexpr BasicSemaphore() noexcept { begin(1); }
 
   /// With `value` permits, which is also the bound. Throws std::invalid_argument.

@@ -50,6 +50,7 @@ class [[nodiscard]] SemaphoreGuard {
         status_(std::exchange(other.status_, Status::empty)) {}
   SemaphoreGuard& operator=(SemaphoreGuard&&) = delete;
 
+  /// release(): what that throws ends the process.
   ~SemaphoreGuard() { release(); }
 
   /// Gives the permit back now, if it is held.

@@ -20,6 +20,7 @@ namespace sluice {
 /// A file descriptor with one owner, closed at the end of its scope; -1 is none.
 class UniqueFd {
  public:
+  /// None.
   UniqueFd() = default;
   /// Owns `fd` from now on; a negative number, as a failed open(2) gives, is none.
   explicit UniqueFd(int fd) noexcept : fd_(fd) {}
@@ -29,6 +30,7 @@ class UniqueFd {
     if (this != &other) reset(other.release());
     return *this;
   }
+  /// Closes the descriptor, if there is one.
   ~UniqueFd() { reset(); }
 
   /// The number, for calls that do not close it; -1 if there is none.

@@ -62,6 +62,7 @@ class ScopedWaitPolicy {
  public:
   /// Throws std::invalid_argument as set_wait_policy(), and then changes nothing.
   explicit ScopedWaitPolicy(WaitPolicy policy) : before_(wait_policy()) { set_wait_policy(policy); }
+  /// Sets the policy from before; by the thread that made this.
   ~ScopedWaitPolicy() { set_wait_policy(before_); }
   ScopedWaitPolicy(const ScopedWaitPolicy&) = delete;
   ScopedWaitPolicy& operator=(const ScopedWaitPolicy&) = delete;
