@@ -41,14 +41,14 @@ namespace sluice {
 
 /// How recv_into() ended.
 struct RecvResult {
-  Status status;
+  Status status;     ///< ok; with any other nothing was taken
   std::size_t size;  ///< of the message, in bytes; also when it was too_large
 };
 
 /// How a batch ended: ok, or why it stopped after `count` messages.
 struct BatchResult {
-  Status status;
-  std::size_t count;
+  Status status;      ///< of send_each() ok if all went, of recv_each() if any came
+  std::size_t count;  ///< messages that were sent or received
 };
 
 /// What there is to know of the other end.
@@ -58,6 +58,7 @@ enum class PeerState : std::uint8_t {
   died,    ///< its process was killed
 };
 
+/// The enumerator's own name; "unknown" for a number outside the enumeration.
 std::ostream& operator<<(std::ostream& out, PeerState state);
 
 namespace internal {
