@@ -254,6 +254,7 @@ class [[nodiscard]] BoostSegment::Access {
   Access(Access&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
   Access(const Access&) = delete;
   Access& operator=(const Access&) = delete;
+  /// Unlocks; where the lock is not this thread's any more, as in a forked child, it does nothing.
   ~Access() {
     if (state_ == nullptr) return;
     Mutex& mutex = state_->control->mutex;

@@ -42,6 +42,7 @@ class Encoder {
       : growing_(&out), room_(out), used_(out.size()), start_(out.size()) {}
   Encoder(const Encoder&) = delete;
   Encoder& operator=(const Encoder&) = delete;
+  /// Gives a vector that grew the size of what is in it.
   ~Encoder() {
     if (growing_ != nullptr) growing_->resize(used_);
   }

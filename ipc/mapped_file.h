@@ -84,6 +84,7 @@ class MappedFile {
 
   MappedFile(MappedFile&& other) noexcept { *this = std::move(other); }
   MappedFile& operator=(MappedFile&& other) noexcept;
+  /// Unmaps it; the file stays, with what was written. Does not wait for the device.
   ~MappedFile() { leave(); }
 
   /// The object's bytes, without the stamp.

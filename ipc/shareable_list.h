@@ -223,6 +223,7 @@ class ShareableList::Iterator {
   }
   /// The same; returns the place before.
   Iterator operator++(int) { return {list_, index_++}; }
+  /// Whether both are at one place of one list.
   bool operator==(const Iterator&) const = default;
 
  private:

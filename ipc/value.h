@@ -60,6 +60,7 @@ namespace sluice {
 template <SharedValue T>
 class Value {
  public:
+  /// The type of the value.
   using value_type = T;
   /// Of the bytes in memory; what was made with another is refused with Status::mismatch.
   static constexpr std::uint32_t kVersion = 1;
