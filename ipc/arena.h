@@ -56,10 +56,14 @@
 
 namespace sluice {
 
+/// Chunks of shared memory: a handle whose -> gives their calls, and the mapping that it keeps.
 class Arena {
  public:
+  /// What the stamps of its segments call it; another kind is refused with Status::mismatch.
   static constexpr std::string_view kKindName = "arena";
+  /// Of the bytes in memory; what was made with another is refused with Status::mismatch.
   static constexpr std::uint32_t kVersion = 1;
+  /// The sizes of chunks, in ascending order, and how many there are of each.
   using Classes = std::vector<ArenaClass>;
 
   /// Without a name: for the threads of this process, for children forked later, and for whoever is
@@ -97,6 +101,7 @@ class Arena {
 
   /// As a pointer's: whether the chunks may be changed is not the handle's to say.
   ChunkArena* operator->() const noexcept { return chunks_.get(); }
+  /// As operator->(); not through a handle that was moved from.
   ChunkArena& operator*() const noexcept { return *chunks_; }
 
   /// Whether this call made the arena.
@@ -105,6 +110,7 @@ class Arena {
   [[nodiscard]] const std::string& name() const noexcept { return segment_.name(); }
   /// A new descriptor, for another process's from_fd(). Throws Error.
   [[nodiscard]] UniqueFd fd() const { return segment_.fd(); }
+  /// The memory that it lies in, with its stamp() and report().
   [[nodiscard]] const Segment& segment() const noexcept { return segment_; }
 
   /// For people, one line: kind, name, and what a walk over the chunks has found.

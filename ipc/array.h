@@ -79,6 +79,7 @@ namespace sluice {
 template <class T>
 class [[nodiscard]] LockedArray : public ArrayElements<T> {
  public:
+  /// Waits for the lock. Throws as Mutex::lock(): OwnerDied if its last owner died.
   LockedArray(Mutex& mutex, std::span<T> elements) : ArrayElements<T>(elements), hold_(mutex) {}
 
   /// If an owner died, `repair` gets the elements first.
@@ -93,8 +94,11 @@ class [[nodiscard]] LockedArray : public ArrayElements<T> {
   LockGuard<Mutex> hold_;
 };
 
+/// robust: the array has a lock, which survives its owner's death; none: it has none.
 enum class ArrayLock : std::uint8_t { robust, none };
 
+/// A fixed number of elements in shared memory, or in a file: a handle, and the mapping that it
+/// keeps. Users write Array or RawArray.
 template <class T, ArrayLock kLock>
 class BasicArray : public ArrayElements<T> {
   static_assert(std::is_object_v<T> && std::is_same_v<T, std::remove_cv_t<T>>,
@@ -114,6 +118,7 @@ class BasicArray : public ArrayElements<T> {
   using Memory = internal::ArrayMemory;
 
  public:
+  /// Of the bytes in memory; what was made with another is refused with Status::mismatch.
   static constexpr std::uint32_t kVersion = 1;
 
   /// Without a name: for the threads of this process, for children forked later, and for whoever is
@@ -126,6 +131,7 @@ class BasicArray : public ArrayElements<T> {
   explicit BasicArray(const Values& values, const SegmentOptions& options = {})
       : BasicArray(
             Memory::create_anonymous(shape(), std::ranges::size(values), options, from(values))) {}
+  /// The same, of values in braces.
   BasicArray(std::initializer_list<T> values)
       : BasicArray(Memory::create_anonymous(shape(), values.size(), {}, from(values))) {}
 
@@ -134,6 +140,7 @@ class BasicArray : public ArrayElements<T> {
                            const SegmentOptions& options = {}) {
     return BasicArray(Memory::create(name, shape(), count, options, {}));
   }
+  /// The same, with these elements.
   template <ValuesFor<T> Values>
   static BasicArray create(std::string_view name, const Values& values,
                            const SegmentOptions& options = {}) {
@@ -152,6 +159,7 @@ class BasicArray : public ArrayElements<T> {
                                    const SegmentOptions& options = {}) {
     return BasicArray(Memory::open_or_create(name, shape(), count, options, {}));
   }
+  /// The same; if it makes the array, with these elements.
   template <ValuesFor<T> Values>
   static BasicArray open_or_create(std::string_view name, const Values& values,
                                    const SegmentOptions& options = {}) {
@@ -170,6 +178,7 @@ class BasicArray : public ArrayElements<T> {
                              const SegmentOptions& options = {}) {
     return BasicArray(Memory::map_file(path, shape(), count, options, {}));
   }
+  /// The same; if it makes the file, with these elements.
   template <ValuesFor<T> Values>
   static BasicArray map_file(const std::string& path, const Values& values,
                              const SegmentOptions& options = {}) {
@@ -200,6 +209,7 @@ class BasicArray : public ArrayElements<T> {
     this->assign(values);
     return *this;
   }
+  /// The same, of values in braces.
   BasicArray& operator=(std::initializer_list<T> values) {
     this->assign(values);
     return *this;
@@ -283,6 +293,7 @@ class BasicArray : public ArrayElements<T> {
   Memory memory_;
 };
 
+/// With a lock, for elements that several parties write.
 template <class T>
 using Array = BasicArray<T, ArrayLock::robust>;
 

@@ -51,39 +51,50 @@ class AtomicElement {
   using Ref = std::atomic_ref<T>;
 
  public:
+  /// For ArrayElements::atomic(), which has checked the index; `element` must outlive it.
   explicit AtomicElement(T& element) noexcept : ref_(element) {}
 
-  // Sequentially consistent unless the caller says otherwise, here and below: what other data the
-  // element publishes is the caller's to know.
+  /// The element now, as one whole, also if who wrote it was killed. Sequentially consistent unless
+  /// the caller says otherwise, here and below: what other data it publishes is the caller's to
+  /// know.
   [[nodiscard]] T load(Order order = Order::seq_cst) const noexcept { return ref_.load(order); }
+  /// Writes the element in one step; wakes nobody.
   void store(T value, Order order = Order::seq_cst) const noexcept { ref_.store(value, order); }
+  /// Writes `value`, and returns what it replaced.
   T exchange(T value, Order order = Order::seq_cst) const noexcept {
     return ref_.exchange(value, order);
   }
+  /// Writes `desired` if the element equals `expected`, and returns whether; if not, `expected`
+  /// becomes what the element is. Bytes are compared.
   bool compare_exchange(T& expected, T desired, Order order = Order::seq_cst) const noexcept {
     return ref_.compare_exchange_strong(expected, desired, order);
   }
 
+  /// Adds, and returns what the element was before; integers wrap around.
   T fetch_add(T by, Order order = Order::seq_cst) const noexcept
     requires requires(Ref& ref) { ref.fetch_add(by); }
   {
     return ref_.fetch_add(by, order);
   }
+  /// Subtracts, and returns what the element was before; integers wrap around.
   T fetch_sub(T by, Order order = Order::seq_cst) const noexcept
     requires requires(Ref& ref) { ref.fetch_sub(by); }
   {
     return ref_.fetch_sub(by, order);
   }
+  /// Clears the bits that `by` does not have, and returns what the element was before.
   T fetch_and(T by, Order order = Order::seq_cst) const noexcept
     requires std::integral<T>
   {
     return ref_.fetch_and(by, order);
   }
+  /// Sets the bits that `by` has, and returns what the element was before.
   T fetch_or(T by, Order order = Order::seq_cst) const noexcept
     requires std::integral<T>
   {
     return ref_.fetch_or(by, order);
   }
+  /// Flips the bits that `by` has, and returns what the element was before.
   T fetch_xor(T by, Order order = Order::seq_cst) const noexcept
     requires std::integral<T>
   {
@@ -99,6 +110,7 @@ template <class R, class T>
 concept ValuesFor = std::ranges::input_range<R> && std::ranges::sized_range<R> &&
                     std::convertible_to<std::ranges::range_reference_t<R>, T>;
 
+/// The elements of an array as a contiguous range, to be read and written in place.
 template <class T>
 class ArrayElements {
  public:
@@ -109,11 +121,17 @@ class ArrayElements {
   using reference = T&;
   using iterator = T*;
 
+  /// The first element, in shared memory; the pointer is good as long as the Array lives.
   [[nodiscard]] T* begin() const noexcept { return elements_.data(); }
+  /// Behind the last element; equal to begin() if there are none.
   [[nodiscard]] T* end() const noexcept { return elements_.data() + elements_.size(); }
+  /// As begin(); null if the array was moved from.
   [[nodiscard]] T* data() const noexcept { return elements_.data(); }
+  /// Fixed when the array was made; 0 if it was moved from.
   [[nodiscard]] std::size_t size() const noexcept { return elements_.size(); }
+  /// Whether the array was made without elements, or moved from.
   [[nodiscard]] bool empty() const noexcept { return elements_.empty(); }
+  /// All elements, for what takes a span; it is good as long as the Array lives.
   [[nodiscard]] std::span<T> span() const noexcept { return elements_; }
 
   /// Unchecked.
@@ -140,6 +158,7 @@ class ArrayElements {
   void assign(const Values& values) const {
     assign(0, size(), values);
   }
+  /// The same, of values in braces.
   void assign(std::initializer_list<T> values) const { assign(0, size(), values); }
   /// To the elements from `first` to before `last`. Throws std::out_of_range, std::length_error.
   template <ValuesFor<T> Values>
@@ -150,9 +169,11 @@ class ArrayElements {
     T* next = to.data();
     for (auto&& value : values) internal::put_value(*next++, static_cast<T>(value));
   }
+  /// The same, of values in braces.
   void assign(std::size_t first, std::size_t last, std::initializer_list<T> values) const {
     assign<std::initializer_list<T>>(first, last, values);
   }
+  /// Makes each element a copy of `value`, whose padding stays in this process.
   void fill(const T& value) const {
     for (T& element : elements_) internal::put_value(element, value);
   }
@@ -175,10 +196,13 @@ class ArrayElements {
   ArrayElements& operator=(const ArrayElements&) = delete;
 
  protected:
+  /// Of memory that whoever inherits from this keeps mapped.
   explicit ArrayElements(std::span<T> elements) noexcept : elements_(elements) {}
   ~ArrayElements() = default;
 
+  /// For a move: gives the elements away, and has none from then on.
   std::span<T> take() noexcept { return std::exchange(elements_, {}); }
+  /// For a move: has these elements from then on.
   void put(std::span<T> elements) noexcept { elements_ = elements; }
 
  private:

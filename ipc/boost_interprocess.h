@@ -90,10 +90,13 @@ using BoostMemory = boost::interprocess::basic_managed_external_buffer<
 template <class T>
 using BoostAllocator = boost::interprocess::allocator<T, BoostMemory::segment_manager>;
 
+/// Boost's managed memory in a segment, under a robust lock: a handle, and the mapping that it
+/// keeps.
 class BoostSegment {
   struct State;
 
  public:
+  /// Of the bytes in memory; what was made with another is refused with Status::mismatch.
   static constexpr std::uint32_t kVersion = internal::kBoostVersion;
 
   class Access;
@@ -143,6 +146,7 @@ class BoostSegment {
   /// of memory is an Error. What fn had changed before it threw stays changed.
   template <std::invocable<Access&> Fn>
   decltype(auto) with_lock(Fn fn);
+  /// The same, but if an owner died, calls repair(access) first, as lock(repair) does.
   template <std::invocable<Access&> Fn, std::invocable<Access&> Repair>
   decltype(auto) with_lock(Fn fn, Repair repair);
 
@@ -152,6 +156,7 @@ class BoostSegment {
   [[nodiscard]] const std::string& name() const noexcept { return state_->segment.name(); }
   /// A new descriptor, for another process's from_fd(). Throws Error.
   [[nodiscard]] UniqueFd fd() const { return state_->segment.fd(); }
+  /// The memory that it lies in, with its stamp() and report().
   [[nodiscard]] const Segment& segment() const noexcept { return state_->segment; }
   /// Of the memory, Boost's bookkeeping included.
   [[nodiscard]] std::size_t size() const noexcept { return managed(state_->segment).size(); }
@@ -245,9 +250,11 @@ class BoostSegment {
 /// child that was forked meanwhile it holds nothing.
 class [[nodiscard]] BoostSegment::Access {
  public:
+  /// The lock goes along; the other holds nothing any more.
   Access(Access&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
   Access(const Access&) = delete;
   Access& operator=(const Access&) = delete;
+  /// Unlocks; where the lock is not this thread's any more, as in a forked child, it does nothing.
   ~Access() {
     if (state_ == nullptr) return;
     Mutex& mutex = state_->control->mutex;
@@ -260,6 +267,7 @@ class [[nodiscard]] BoostSegment::Access {
     }
   }
 
+  /// For the calls of Boost's own; what these throw is Boost's.
   [[nodiscard]] BoostMemory& memory() const noexcept { return state_->memory; }
 
   /// For a container's constructor.
@@ -291,6 +299,7 @@ class [[nodiscard]] BoostSegment::Access {
   /// Drops everything that is in the memory, without looking at it: no destructor runs.
   void clear() { make_empty(managed(state_->segment)); }
 
+  /// In all, of blocks large and small; the largest may be much smaller.
   [[nodiscard]] std::size_t free_bytes() const noexcept { return memory().get_free_memory(); }
 
  private:

@@ -158,11 +158,14 @@ void CEREAL_SERIALIZE_FUNCTION_NAME(Archive& archive, cereal::NameValuePair<T>& 
 /// Base of a Codec for a T that cereal can write.
 template <class T>
 struct CerealCodec {
+  /// Writes the value as cereal does. Throws std::logic_error if it is nested too deeply, and what
+  /// cereal throws.
   static void encode(Encoder& out, const T& value) {
     internal::CerealWriter writer(out);
     writer(value);
   }
 
+  /// Reads a value as cereal does; false where it refuses the bytes.
   static bool decode(Decoder& in, T& value) {
     try {
       internal::CerealReader reader(in);

@@ -66,8 +66,10 @@ namespace sluice {
 /// How a T is written and read. Specialise it for a type that isn't yours.
 template <class T>
 struct Codec {
+  /// Tells this one from the specialisations, which have none.
   using BuiltIn = T;
 
+  /// Writes the value. Throws std::logic_error for one that can't be read again.
   static void encode(Encoder& out, const T& value) {
     static_assert(internal::explain_why_not<T>());
     const internal::Nesting<T> nesting(out.depth_);
@@ -75,6 +77,7 @@ struct Codec {
     internal::BuiltInCodec<T, internal::shape_of<T>()>::encode(out, value);
   }
 
+  /// Reads a value; false where the bytes are none, and then it is left in some valid state.
   static bool decode(Decoder& in, T& value) {
     static_assert(internal::explain_why_not<T>());
     const internal::Nesting<T> nesting(in.depth_);
@@ -122,6 +125,7 @@ void encode(const T& value, std::vector<std::byte>& out) {
   Encoder(out).value(value);
 }
 
+/// The bytes by themselves, in a vector that is just large enough.
 template <class T>
 [[nodiscard]] std::vector<std::byte> encode(const T& value) {
   std::vector<std::byte> out;
@@ -136,8 +140,8 @@ template <class T>
 
 /// How encode_into() ended: ok and the bytes used, or too_large.
 struct EncodeResult {
-  Status status;
-  std::size_t size;
+  Status status;     ///< ok, or too_large: what fits is written, and of no use
+  std::size_t size;  ///< in bytes, if ok
 };
 
 /// Into the caller's memory, in one pass.

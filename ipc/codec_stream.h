@@ -35,11 +35,14 @@ struct Codec;
 /// Where bytes are written: into room that must suffice, or at the end of a vector that grows.
 class Encoder {
  public:
+  /// Into `room`, which does not grow: fits() tells whether it was enough.
   explicit Encoder(std::span<std::byte> room) : room_(room) {}
+  /// At the end of `out`, which is larger than it should be until the Encoder is destroyed.
   explicit Encoder(std::vector<std::byte>& out)
       : growing_(&out), room_(out), used_(out.size()), start_(out.size()) {}
   Encoder(const Encoder&) = delete;
   Encoder& operator=(const Encoder&) = delete;
+  /// Gives a vector that grew the size of what is in it.
   ~Encoder() {
     if (growing_ != nullptr) growing_->resize(used_);
   }
@@ -54,6 +57,7 @@ class Encoder {
     used_ += bytes.size();
   }
 
+  /// Writes the number's bytes, the lowest first.
   template <class Number>
     requires std::is_arithmetic_v<Number>
   void number(Number number) {
@@ -99,8 +103,10 @@ class Encoder {
 /// Where bytes are read.
 class Decoder {
  public:
+  /// Of these bytes, which must outlive it and may be in shared memory.
   explicit Decoder(std::span<const std::byte> bytes) : left_(bytes) {}
 
+  /// What nothing has been read of yet; empty at the end.
   [[nodiscard]] std::span<const std::byte> left() const { return left_; }
 
   /// The next `size` bytes, in place.
@@ -119,6 +125,7 @@ class Decoder {
     return true;
   }
 
+  /// Copies a number, once, so that it does not change any more; false where the bytes end.
   template <class Number>
     requires std::is_arithmetic_v<Number>
   [[nodiscard]] bool number(Number& number) {

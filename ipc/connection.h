@@ -71,19 +71,24 @@ struct ConnectionOptions {
 /// Who makes a connection has its first end, who opens it the second.
 enum class ConnectionEnd : std::uint8_t { first, second };
 
+/// One of the two ends, for sending and receiving; its calls wait for messages and for room.
 class Connection : public internal::Receiving<internal::Sending<internal::PipeEnd>> {
  public:
   /// Both ends of an anonymous connection.
   static ConnectionPair pair(const ConnectionOptions& options = {});
+  /// The same, with a capacity in bytes for each direction, and the other defaults.
   static ConnectionPair pair(std::size_t capacity);
 
-  /// Makes the connection `name`, or opens it if it is there, and claims its first end;
-  /// Status::busy if another living process uses that end.
+  /// Makes the connection `name`, which must be free, and claims its first end. Throws Error.
   static Connection create(std::string_view name, const ConnectionOptions& options = {});
+  /// Makes it, or opens it if it is there, and claims its first end. Throws Error, with
+  /// Status::busy if another living process uses that end.
   static Connection open_or_create(std::string_view name, const ConnectionOptions& options = {});
 
-  /// Opens it and claims the second end, or the one wanted.
+  /// Opens it and claims the second end, or the one wanted. Throws Error, with Status::busy if
+  /// another living process uses that end.
   static Connection open(std::string_view name, ConnectionEnd end = ConnectionEnd::second);
+  /// As open(), by a descriptor that another process obtained with fd(), or fd_to_hand_on().
   static Connection from_fd(UniqueFd fd, ConnectionEnd end = ConnectionEnd::second);
 
   /// Which of the two this is.
@@ -96,8 +101,8 @@ class Connection : public internal::Receiving<internal::Sending<internal::PipeEn
 
 /// For structured bindings.
 struct ConnectionPair {
-  Connection first;
-  Connection second;
+  Connection first;   ///< as who makes a named one has
+  Connection second;  ///< as who opens a named one has
 };
 
 }  // namespace sluice

@@ -44,6 +44,7 @@
 
 namespace sluice {
 
+/// Items between threads and processes, pushed and popped at two ends: a handle.
 template <class T>
 class Deque : public internal::ItemQueue<Deque<T>, T> {
   using Base = internal::ItemQueue<Deque<T>, T>;
@@ -51,12 +52,15 @@ class Deque : public internal::ItemQueue<Deque<T>, T> {
   using End = internal::ItemEnd;
 
  public:
+  /// What the stamps of its segments call it; another kind is refused with Status::mismatch.
   static constexpr std::string_view kKindName = "deque";
+  /// What it calls itself for people.
   static constexpr std::string_view kName = "Deque";
 
   /// Without a name: for threads, children that are forked later, and whoever is sent fd(). It
   /// grows as needed: see Capacity.
   Deque() : Deque(Capacity::unlimited()) {}
+  /// Without a name, too. Throws Error, also for limits that no queue can have.
   explicit Deque(Capacity capacity, const QueueOptions& options = {})
       : Base(Base::plan(capacity, options)) {}
 
@@ -70,43 +74,51 @@ class Deque : public internal::ItemQueue<Deque<T>, T> {
     return Deque(Base::make_or_open(name, Base::plan(capacity, options)));
   }
 
-  /// Adds an item at that end; waits for room until the deadline, unless the deque's Overflow says
-  /// otherwise: drop_oldest drops at the other end.
+  /// Adds an item at the back; waits for room until the deadline, unless the deque's Overflow says
+  /// otherwise: drop_oldest drops at the front.
   Status push_back(const T& item, Deadline deadline = Deadline::never()) {
     return push(End::back, item, Waits::yes, deadline);
   }
+  /// Adds an item at the front; waits as push_back(), but drop_oldest drops at the back.
   Status push_front(const T& item, Deadline deadline = Deadline::never()) {
     return push(End::front, item, Waits::yes, deadline);
   }
-  /// The same, but full instead of waiting.
+  /// As push_back(), but full instead of waiting.
   Status try_push_back(const T& item) { return push(End::back, item, Waits::no, Deadline::now()); }
+  /// As push_front(), but full instead of waiting.
   Status try_push_front(const T& item) {
     return push(End::front, item, Waits::no, Deadline::now());
   }
 
-  /// Takes the item at that end; waits for one. Empty when the stream has ended: status() tells
-  /// how. Throws Error where anything else is wrong.
+  /// Takes the last item; waits for one. Empty when the stream has ended: status() tells how.
+  /// Throws Error where anything else is wrong.
   std::optional<T> pop_back() {
     return Base::item_or_end([this](T& item) { return pop_back(item); });
   }
+  /// Takes the first item; otherwise as pop_back().
   std::optional<T> pop_front() {
     return Base::item_or_end([this](T& item) { return pop_front(item); });
   }
+  /// Takes the last item, but gives up at the deadline, and says with a Status how it ended; `item`
+  /// means something if that is ok.
   Status pop_back(T& item, Deadline deadline = Deadline::never()) {
     return Base::pop_one(at(End::back), item, Waits::yes, deadline);
   }
+  /// The same, with the first item.
   Status pop_front(T& item, Deadline deadline = Deadline::never()) {
     return Base::pop_one(at(End::front), item, Waits::yes, deadline);
   }
-  /// The same, but empty instead of waiting.
+  /// As pop_back(), but empty instead of waiting.
   Status try_pop_back(T& item) {
     return Base::pop_one(at(End::back), item, Waits::no, Deadline::now());
   }
+  /// As pop_front(), but empty instead of waiting.
   Status try_pop_front(T& item) {
     return Base::pop_one(at(End::front), item, Waits::no, Deadline::now());
   }
-  /// Drops the item at that end unread, as where it is corrupt: ok, or empty.
+  /// Drops the last item unread, as where it is corrupt: ok, or what try_pop_back() says of none.
   Status skip_back() { return Base::skip_one(at(End::back)); }
+  /// Drops the first item unread; otherwise as skip_back().
   Status skip_front() { return Base::skip_one(at(End::front)); }
 
   /// Moves the last `n` items to the front, one after the other; the first -n to the back if `n` is

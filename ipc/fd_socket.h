@@ -54,8 +54,10 @@ namespace sluice {
 
 struct FdSocketPair;
 
+/// One end of a Unix socket that carries descriptors and objects, in order, both ways.
 class FdSocket {
  public:
+  /// Both ends of a new one, for this process and its children. Throws Error.
   static FdSocketPair pair();
   /// To an FdListener. Throws Error.
   static FdSocket connect(const std::string& address, Deadline deadline) {
@@ -66,6 +68,8 @@ class FdSocket {
     return FdSocket(internal::UnixSocket(std::move(socket)));
   }
 
+  /// Sends a copy of the descriptor; the caller's stays open. Waits for room in the socket until
+  /// the deadline. Throws Error if `fd` is none.
   Status send_fd(int fd, Deadline deadline = Deadline::never()) {
     return send(Load::plain, fd, deadline);
   }
@@ -110,6 +114,7 @@ class FdSocket {
     return object;
   }
 
+  /// Who was at the other end when the two were connected; of a pair, who made it. Throws Error.
   [[nodiscard]] PeerCredentials credentials() const { return socket_.credentials(); }
 
   /// Wakes who waits here, and ends the stream for the peer. In a process that has only inherited
@@ -118,6 +123,7 @@ class FdSocket {
 
   /// For poll(2), epoll(7) and wait_any(): readable when something has come, or the peer is gone.
   [[nodiscard]] int descriptor() const noexcept { return socket_.get(); }
+  /// Of descriptor(), for wait_any().
   [[nodiscard]] WaitHandle wait_handle() const { return WaitHandle(descriptor()); }
 
  private:
@@ -145,21 +151,27 @@ class FdSocket {
 
 /// For structured bindings.
 struct FdSocketPair {
-  FdSocket first;
-  FdSocket second;
+  FdSocket first;   ///< one end, for one process
+  FdSocket second;  ///< the other end, for the other
 };
 
 /// Where FdSocket::connect() arrives: addresses as in ipc/sealed_connection.h.
 class FdListener {
  public:
+  /// Listens at `address`, also in the place of a listener whose process was killed. Throws Error.
   explicit FdListener(const std::string& address) : listener_(address) {}
 
   /// The next to connect; empty when the deadline passed, or close() was called.
   std::optional<FdSocket> accept(Deadline deadline = Deadline::never());
+  /// Nobody can connect any more, and accept() returns; removes a path. In a forked child it
+  /// concerns that child's copy alone.
   void close() noexcept { listener_.close(); }
 
+  /// As the caller gave it, a path or '@' and a name.
   [[nodiscard]] const std::string& address() const noexcept { return listener_.address(); }
+  /// For poll(2) and epoll(7): readable when somebody has come.
   [[nodiscard]] int descriptor() const noexcept { return listener_.get(); }
+  /// Of descriptor(), for wait_any().
   [[nodiscard]] WaitHandle wait_handle() const { return WaitHandle(descriptor()); }
 
  private:

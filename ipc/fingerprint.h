@@ -40,14 +40,17 @@ namespace sluice {
 /// FNV-1a, 64 bits, continued from `hash`.
 class Fnv1a {
  public:
+  /// Continues the hash with one byte.
   constexpr Fnv1a& add(std::uint8_t byte) {
     hash_ = (hash_ ^ byte) * 0x100000001b3;
     return *this;
   }
+  /// Continues it with the characters, not with how many there are.
   constexpr Fnv1a& add(std::string_view text) {
     for (const char c : text) add(static_cast<std::uint8_t>(c));
     return *this;
   }
+  /// Continues it with the bytes, not with how many there are.
   constexpr Fnv1a& add(std::span<const std::byte> bytes) {
     for (const std::byte b : bytes) add(static_cast<std::uint8_t>(b));
     return *this;
@@ -57,6 +60,7 @@ class Fnv1a {
     for (int shift = 0; shift < 64; shift += 8) add(static_cast<std::uint8_t>(number >> shift));
     return *this;
   }
+  /// The hash of all that was added so far.
   [[nodiscard]] constexpr std::uint64_t value() const { return hash_; }
 
  private:
@@ -129,6 +133,7 @@ std::string type_text() {
   }
 }
 
+/// A number of T's name, size and alignment; of an array, of its element's and its length.
 template <class T>
 constexpr std::uint64_t type_fingerprint() {
   using Traits = internal::ArrayTraits<T>;

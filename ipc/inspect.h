@@ -64,6 +64,7 @@ namespace sluice {
 
 /// One line: name, kind, size, lifetime and state, faults.
 std::ostream& operator<<(std::ostream& out, const ObjectInfo& object);
+/// One line: role, state, and of whom that is known.
 std::ostream& operator<<(std::ostream& out, const OwnerInfo& owner);
 
 /// Several lines: everything.

@@ -45,12 +45,14 @@
 
 namespace sluice::internal {
 
+/// A handle on a queue whose items lie in units of one size, in the order that Self gives them.
 template <class Self, class T, ItemOrder kOrder = ItemOrder::list>
 class ItemQueue {
   static_assert(explain_why_not<T>());
 
  public:
   using value_type = T;
+  /// Of the bytes in memory; what was made with another is refused with Status::mismatch.
   static constexpr std::uint32_t kVersion = 1;
 
   ItemQueue(ItemQueue&&) noexcept = default;
@@ -60,6 +62,7 @@ class ItemQueue {
   static Self open(std::string_view name, const SegmentOptions& options = {}) {
     return Self(Segment::open(name, kind(), options));
   }
+  /// From a descriptor that another process obtained with fd() and sent.
   static Self from_fd(UniqueFd fd, const SegmentOptions& options = {}) {
     return Self(Segment::from_fd(std::move(fd), kind(), options));
   }
@@ -75,9 +78,11 @@ class ItemQueue {
     const Status status = parts().items().close(remaining == Remaining::dropped);
     if (status != Status::ok) throw Error(status, {.tried = "close a queue"});
   }
+  /// Whether somebody has called close(); there may still be items to pop.
   [[nodiscard]] bool is_closed() const { return parts().items().state() != QueueState::open; }
   /// Ends this handle's part in it. For who pops as well as for who pushes; twice is once.
   void detach() noexcept { parts_.reset(); }
+  /// Whether this handle was detached or moved from, and can do nothing any more.
   [[nodiscard]] bool is_detached() const noexcept { return parts_ == nullptr; }
 
   /// How the stream ended for the pop of this handle that said so: closed or peer_died; else ok.
@@ -88,10 +93,13 @@ class ItemQueue {
   [[nodiscard]] std::size_t size() const {
     return std::min<std::size_t>(parts().items().size(), capacity());
   }
+  /// Whether there is no item now; a snapshot, as size().
   [[nodiscard]] bool empty() const { return size() == 0; }
+  /// Whether there is no room now, not even for the smallest item; a snapshot.
   [[nodiscard]] bool full() const { return !parts().items().has_room_for(fixed_size<T>()); }
   /// In items.
   [[nodiscard]] std::size_t capacity() const { return parts().items().max_items(); }
+  /// In bytes, of what items take with all that each costs besides its own bytes.
   [[nodiscard]] std::size_t capacity_bytes() const { return parts().items().max_bytes(); }
   /// Bytes in use.
   [[nodiscard]] std::size_t bytes() const { return parts().items().bytes(); }
@@ -115,7 +123,9 @@ class ItemQueue {
 
   /// A new descriptor, for another process's from_fd().
   [[nodiscard]] UniqueFd fd() const { return parts().segment().fd(); }
+  /// Empty if it has none, or came by from_fd().
   [[nodiscard]] const std::string& name() const { return parts().segment().name(); }
+  /// Whether this call made the queue; false if it was there already.
   [[nodiscard]] bool created() const { return parts().segment().created(); }
 
   friend std::ostream& operator<<(std::ostream& out, const Self& queue) {

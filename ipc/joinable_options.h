@@ -24,15 +24,16 @@ enum class Failed : std::uint8_t {
   put_aside,  ///< it is a dead letter at once
 };
 
+/// What a queue's maker chooses besides its capacity.
 struct JoinableOptions {
   /// As QueueOptions.
   std::optional<Overflow> overflow = {};
-  bool ends_with_producers = false;
-  SegmentOptions segment = {};
+  bool ends_with_producers = false;  ///< as QueueOptions
+  SegmentOptions segment = {};       ///< as QueueOptions
   /// A task that has failed, or whose consumers have died, so often becomes a dead letter. 0:
   /// never.
   std::uint32_t max_attempts = 5;
-  Failed failed = Failed::again;
+  Failed failed = Failed::again;  ///< what a failure leads to; not a consumer's death
 };
 
 }  // namespace sluice

@@ -70,6 +70,7 @@
 
 namespace sluice {
 
+/// Tasks between threads and processes, leased until they are done: a handle.
 template <class T>
 class JoinableQueue : public internal::ItemQueue<JoinableQueue<T>, T> {
   using Base = internal::ItemQueue<JoinableQueue<T>, T>;
@@ -77,8 +78,11 @@ class JoinableQueue : public internal::ItemQueue<JoinableQueue<T>, T> {
   static constexpr auto kBack = internal::ItemEnd::back;
 
  public:
+  /// What the stamps of its segments call it; another kind is refused with Status::mismatch.
   static constexpr std::string_view kKindName = "joinable_queue";
+  /// What it calls itself for people.
   static constexpr std::string_view kName = "JoinableQueue";
+  /// What it is made with, besides the capacity.
   using Options = JoinableOptions;
 
   /// An item on lease.
@@ -94,11 +98,16 @@ class JoinableQueue : public internal::ItemQueue<JoinableQueue<T>, T> {
       }
       return *this;
     }
+    /// A task that was not ended has failed; in a forked child it is the parent's, and goes on.
     ~Task() { give_back(); }
 
+    /// The item, a copy in this process, which stays readable after done().
     T& operator*() { return item_; }
+    /// The same, for reading.
     const T& operator*() const { return item_; }
+    /// A member of that copy.
     T* operator->() { return &item_; }
+    /// The same, for reading.
     const T* operator->() const { return &item_; }
 
     /// The task is done with. Throws std::logic_error if that was said before, or in a forked
@@ -132,13 +141,14 @@ class JoinableQueue : public internal::ItemQueue<JoinableQueue<T>, T> {
 
   /// A task that failed too often.
   struct DeadLetter {
-    T item{};
-    std::uint32_t attempts = 0;
+    T item{};                    ///< as it was pushed
+    std::uint32_t attempts = 0;  ///< that failed, or ended with their consumer's death
   };
 
   /// Without a name: for threads, children that are forked later, and whoever is sent fd(). It
   /// grows as needed: see Capacity.
   JoinableQueue() : JoinableQueue(Capacity::unlimited()) {}
+  /// Without a name, too. Throws Error, also for limits that no queue can have.
   explicit JoinableQueue(Capacity capacity, const JoinableOptions& options = {})
       : Base(plan(capacity, options)) {}
 
@@ -170,6 +180,7 @@ class JoinableQueue : public internal::ItemQueue<JoinableQueue<T>, T> {
   QueueBatch push_each(std::span<const T> items, Deadline deadline = Deadline::never()) {
     return Base::push_some(kBack, items, Waits::yes, deadline);
   }
+  /// As push_each(), but full instead of waiting for room.
   QueueBatch try_push_each(std::span<const T> items) {
     return Base::push_some(kBack, items, Waits::no, Deadline::now());
   }
@@ -182,6 +193,8 @@ class JoinableQueue : public internal::ItemQueue<JoinableQueue<T>, T> {
     if (status != Status::ok) internal::throw_unless_queue_ended(status);
     return task;
   }
+  /// As above, but gives up at the deadline, and says with a Status how it ended. A task that
+  /// `task` held before has failed, unless it was ended.
   Status pop(std::optional<Task>& task, Deadline deadline = Deadline::never()) {
     return lease(task, Waits::yes, deadline);
   }
@@ -192,12 +205,13 @@ class JoinableQueue : public internal::ItemQueue<JoinableQueue<T>, T> {
   Status pop(T& item, Deadline deadline = Deadline::never()) {
     return lease(item, Waits::yes, deadline);
   }
+  /// The same, but empty instead of waiting.
   Status try_pop(T& item) { return lease(item, Waits::no, Deadline::now()); }
   /// This process is done with what it got by pop(T&): with the oldest such item. Throws
   /// std::logic_error if there is none, and Error if the queue is corrupt.
   void done() { internal::throw_unless_done(Base::parts().items().finish_oldest()); }
 
-  /// Drops the next item unread, as where it is corrupt: ok, or empty.
+  /// Drops the next item unread, as where it is corrupt: ok, or what try_pop() says of none.
   Status skip() {
     return Base::skip_one([this] { return Base::parts().items().end(internal::ItemEnd::front); });
   }
@@ -209,6 +223,7 @@ class JoinableQueue : public internal::ItemQueue<JoinableQueue<T>, T> {
   void join() { internal::throw_unless_joined(join(Deadline::never())); }
   /// Items that are not done: queued or leased.
   [[nodiscard]] std::size_t unfinished() const { return Base::parts().items().unfinished(); }
+  /// Items that some consumer has; those of the dead until they come back.
   [[nodiscard]] std::size_t leased() const { return Base::parts().items().leases(); }
 
   /// What failed too often, in the order of its pushes; it stays. Throws Error.

@@ -50,6 +50,7 @@
 
 namespace sluice {
 
+/// Items between threads and processes, the last pushed popped first: a handle.
 template <class T>
 class LifoQueue : public internal::ItemQueue<LifoQueue<T>, T> {
   using Base = internal::ItemQueue<LifoQueue<T>, T>;
@@ -57,12 +58,15 @@ class LifoQueue : public internal::ItemQueue<LifoQueue<T>, T> {
   static constexpr auto kBack = internal::ItemEnd::back;
 
  public:
+  /// What the stamps of its segments call it; another kind is refused with Status::mismatch.
   static constexpr std::string_view kKindName = "lifo_queue";
+  /// What it calls itself for people.
   static constexpr std::string_view kName = "LifoQueue";
 
   /// Without a name: for threads, children that are forked later, and whoever is sent fd(). It
   /// grows as needed: see Capacity.
   LifoQueue() : LifoQueue(Capacity::unlimited()) {}
+  /// Without a name, too. Throws Error, also for limits that no queue can have.
   explicit LifoQueue(Capacity capacity, const QueueOptions& options = {})
       : Base(Base::plan(capacity, options)) {}
 
@@ -94,6 +98,7 @@ class LifoQueue : public internal::ItemQueue<LifoQueue<T>, T> {
   QueueBatch push_each(std::span<const T> items, Deadline deadline = Deadline::never()) {
     return Base::push_some(kBack, items, Waits::yes, deadline);
   }
+  /// As push_each(), but full instead of waiting for room.
   QueueBatch try_push_each(std::span<const T> items) {
     return Base::push_some(kBack, items, Waits::no, Deadline::now());
   }
@@ -103,6 +108,8 @@ class LifoQueue : public internal::ItemQueue<LifoQueue<T>, T> {
   std::optional<T> pop() {
     return Base::item_or_end([this](T& item) { return pop(item); });
   }
+  /// As above, but gives up at the deadline, and says with a Status how it ended; `item` means
+  /// something if that is ok.
   Status pop(T& item, Deadline deadline = Deadline::never()) {
     return Base::pop_one(top(), item, Waits::yes, deadline);
   }
@@ -113,10 +120,11 @@ class LifoQueue : public internal::ItemQueue<LifoQueue<T>, T> {
                       Deadline deadline = Deadline::never()) {
     return Base::pop_some(top(), items, most, Waits::yes, deadline);
   }
+  /// As pop_each(), but empty instead of waiting for the first.
   QueueBatch try_pop_each(std::vector<T>& items, std::size_t most) {
     return Base::pop_some(top(), items, most, Waits::no, Deadline::now());
   }
-  /// Drops the item on top unread, as where it is corrupt: ok, or empty.
+  /// Drops the item on top unread, as where it is corrupt: ok, or what try_pop() says of none.
   Status skip() { return Base::skip_one(top()); }
 
  private:

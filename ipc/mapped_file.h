@@ -56,10 +56,14 @@
 
 namespace sluice {
 
+/// This process's mapping of a file, and its part in keeping that in use.
 class MappedFile {
  public:
+  /// Read-locked by every process that uses the file.
   static constexpr off_t kInUseByte = Segment::kInUseByte;
+  /// Write-locked by who attaches, for that moment: one at a time.
   static constexpr off_t kTurnByte = kInUseByte + 1;
+  /// Where the number of the owners' registry lies, in bytes.
   static constexpr std::size_t kRegistryOffset = 256;
 
   /// Fills in a new object; the bytes it gets are zero.
@@ -68,6 +72,8 @@ class MappedFile {
   /// on what an earlier call, that was killed, has left. The bytes are untrusted.
   using Adopt = std::function<void(std::span<std::byte>)>;
 
+  /// What is in that file; std::errc::no_such_file_or_directory if there is none. Who comes first
+  /// under another registry calls `adopt`.
   static MappedFile open(const std::string& path, const SegmentKind& kind,
                          const SegmentOptions& options, const Adopt& adopt);
 
@@ -78,15 +84,20 @@ class MappedFile {
 
   MappedFile(MappedFile&& other) noexcept { *this = std::move(other); }
   MappedFile& operator=(MappedFile&& other) noexcept;
+  /// Unmaps it; the file stays, with what was written. Does not wait for the device.
   ~MappedFile() { leave(); }
 
   /// The object's bytes, without the stamp.
   [[nodiscard]] std::span<std::byte> object() const noexcept {
     return mapped_.subspan(kObjectOffset);
   }
+  /// A private copy, as its creator wrote it: its registry may be gone since.
   [[nodiscard]] const Stamp& stamp() const noexcept { return stamp_; }
+  /// Whether this call made the file; false if it was there already.
   [[nodiscard]] bool created() const noexcept { return created_; }
+  /// As the caller gave it; empty if it was moved from.
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
+  /// What became of the wishes in the options.
   [[nodiscard]] const SegmentReport& report() const noexcept { return report_; }
 
   /// Returns when all that was written before is on the device. Throws Error.

@@ -75,15 +75,20 @@ namespace sluice {
 /// The writing end.
 class Sender : public internal::Sending<internal::PipeEnd> {
  public:
+  /// In bytes, of a pipe for which nothing else was said.
   static constexpr std::size_t kDefaultCapacity = std::size_t{1} << 20;
 
-  /// Makes the pipe `name`, or opens it, and claims its writing end; Status::busy if another living
-  /// process uses that end.
+  /// Makes the pipe `name`, which must be free, and claims its writing end. Throws Error.
   static Sender create(std::string_view name, std::size_t capacity = kDefaultCapacity,
                        Lifetime lifetime = Lifetime::while_used);
+  /// Opens it and claims its writing end. Throws Error, with Status::busy if another living process
+  /// uses that end.
   static Sender open(std::string_view name);
+  /// Makes it, or opens it if it is there, with the capacity it has; claims its writing end as
+  /// open() does.
   static Sender open_or_create(std::string_view name, std::size_t capacity = kDefaultCapacity,
                                Lifetime lifetime = Lifetime::while_used);
+  /// As open(), by a descriptor that another process obtained with fd(), or fd_to_hand_on().
   static Sender from_fd(UniqueFd fd);
 
   /// As space_handle(): an end that only sends waits for room.
@@ -98,14 +103,20 @@ class Sender : public internal::Sending<internal::PipeEnd> {
 /// The reading end.
 class Receiver : public internal::Receiving<internal::PipeEnd> {
  public:
+  /// In bytes, of a pipe for which nothing else was said.
   static constexpr std::size_t kDefaultCapacity = Sender::kDefaultCapacity;
 
-  /// As for Sender, with the reading end.
+  /// Makes the pipe `name`, which must be free, and claims its reading end. Throws Error.
   static Receiver create(std::string_view name, std::size_t capacity = kDefaultCapacity,
                          Lifetime lifetime = Lifetime::while_used);
+  /// Opens it and claims its reading end. Throws Error, with Status::busy if another living process
+  /// uses that end.
   static Receiver open(std::string_view name);
+  /// Makes it, or opens it if it is there, with the capacity it has; claims its reading end as
+  /// open() does.
   static Receiver open_or_create(std::string_view name, std::size_t capacity = kDefaultCapacity,
                                  Lifetime lifetime = Lifetime::while_used);
+  /// As open(), by a descriptor that another process obtained with fd(), or fd_to_hand_on().
   static Receiver from_fd(UniqueFd fd);
 
  private:
@@ -116,8 +127,8 @@ class Receiver : public internal::Receiving<internal::PipeEnd> {
 
 /// Both ends of a new pipe, for structured bindings.
 struct Pipe {
-  Receiver receiver;
-  Sender sender;
+  Receiver receiver;  ///< nobody's until its first use
+  Sender sender;      ///< nobody's until its first use
 
   /// An anonymous pipe of at least `capacity` bytes.
   static Pipe create(std::size_t capacity = Sender::kDefaultCapacity);

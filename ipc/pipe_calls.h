@@ -51,6 +51,7 @@ class Sending : public Base {
   Status send(std::span<const std::byte> message, Deadline deadline = Deadline::never()) {
     return this->send_record(0, message, deadline);
   }
+  /// The same, of characters: bytes to the receiver, without a zero behind them.
   Status send(std::string_view text, Deadline deadline = Deadline::never()) {
     return this->send_record(0, std::as_bytes(std::span(text)), deadline);
   }
@@ -76,6 +77,7 @@ class Sending : public Base {
                      Deadline deadline = Deadline::never()) {
     this->throw_unless_sent(send(buffer, offset, size, deadline));
   }
+  /// The same, of whatever send() takes by itself.
   template <class T>
   void send_or_throw(const T& message, Deadline deadline = Deadline::never()) {
     this->throw_unless_sent(send(message, deadline));
@@ -83,9 +85,11 @@ class Sending : public Base {
 
   /// As send(), but full instead of waiting, and too_large for what does not fit in place.
   Status try_send(std::span<const std::byte> message) { return this->try_send_record(0, message); }
+  /// The same, of characters.
   Status try_send(std::string_view text) {
     return this->try_send_record(0, std::as_bytes(std::span(text)));
   }
+  /// The same, of a value of any type that travels.
   template <SentAsValue T>
   Status try_send(const T& value) {
     return send_value<false>(value, Deadline::now());
@@ -108,23 +112,29 @@ class Sending : public Base {
   /// a std::logic_error.
   class [[nodiscard]] Reservation {
    public:
+    /// For reserve(): waits for room until the deadline.
     Reservation(Sending& end, std::size_t size, Deadline deadline)
         : end_(end), call_(end, Way::out), status_(end.claim_room(size, room_, deadline)) {
       if (status_ == Status::ok) end_.held(Way::out) = true;
     }
     Reservation(const Reservation&) = delete;
     Reservation& operator=(const Reservation&) = delete;
+    /// What was not committed is no message; the room is free again.
     ~Reservation() {
       if (status_ == Status::ok) end_.held(Way::out) = false;
     }
 
     /// ok if there is room; else why not: timeout, too_large (above max_in_place()), closed, ...
     [[nodiscard]] Status status() const { return status_; }
+    /// Whether there is room to fill.
     explicit operator bool() const { return status_ == Status::ok; }
+    /// The room, in shared memory; empty if there is none.
     [[nodiscard]] std::span<std::byte> bytes() const { return room_; }
 
-    /// Sends the room's first `size` bytes, or all of it.
+    /// Sends all of the room, filled or not.
     void commit() { commit(room_.size()); }
+    /// The same, of the first `size` bytes. Throws std::logic_error without room, or the second
+    /// time; std::out_of_range for more than was reserved.
     void commit(std::size_t size) {
       if (status_ != Status::ok || committed_) {
         throw std::logic_error("sluice: a reservation is committed once, if it has room");
@@ -209,6 +219,7 @@ class Receiving : public Base {
   Status recv(std::vector<std::byte>& message, Deadline deadline = Deadline::never()) {
     return wait_and_take(message, deadline);
   }
+  /// The same, as characters.
   Status recv(std::string& text, Deadline deadline = Deadline::never()) {
     return wait_and_take(text, deadline);
   }
@@ -259,7 +270,9 @@ class Receiving : public Base {
 
   /// As recv(), but empty instead of waiting.
   Status try_recv(std::vector<std::byte>& message) { return try_and_take(message); }
+  /// The same, as characters.
   Status try_recv(std::string& text) { return try_and_take(text); }
+  /// The same, of a value sent as a T.
   template <SentAsValue T>
   Status try_recv(T& value) {
     if constexpr (kTakenAtOnce<T>) {
@@ -290,7 +303,7 @@ class Receiving : public Base {
   /// what has come of a long message. Takes nothing.
   bool poll(Deadline deadline = Deadline::now()) { return this->wait_for_anything(deadline); }
 
-  /// Drops the next message: ok, or empty.
+  /// Drops the next message: ok, or what try_recv() says of none.
   Status skip() { return this->skip_message(); }
 
   /// For wait_any() and event loops: ready when a recv() would return at once. Refers to this
@@ -307,6 +320,7 @@ class Receiving : public Base {
   /// moved: the first is a std::logic_error.
   class [[nodiscard]] Lease {
    public:
+    /// For peek(): waits for a message until the deadline.
     Lease(Receiving& end, Deadline deadline)
         : end_(end),
           call_(end, Way::in),
@@ -315,6 +329,7 @@ class Receiving : public Base {
     }
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;
+    /// A message that was not released stays the next one.
     ~Lease() {
       if (status_ == Status::ok) end_.held(Way::in) = false;
     }
@@ -322,7 +337,9 @@ class Receiving : public Base {
     /// ok if there is a message; too_large if it travels in parts, which recv() puts together;
     /// else as recv().
     [[nodiscard]] Status status() const { return status_; }
+    /// Whether there is a message to read.
     explicit operator bool() const { return status_ == Status::ok; }
+    /// The message, in shared memory, to be read before release(); empty if there is none.
     [[nodiscard]] std::span<const std::byte> bytes() const { return message_.payload; }
 
     /// Acknowledges it. The bytes are the sender's again.

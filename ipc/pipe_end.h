@@ -41,14 +41,14 @@ namespace sluice {
 
 /// How recv_into() ended.
 struct RecvResult {
-  Status status;
+  Status status;     ///< ok; with any other nothing was taken
   std::size_t size;  ///< of the message, in bytes; also when it was too_large
 };
 
 /// How a batch ended: ok, or why it stopped after `count` messages.
 struct BatchResult {
-  Status status;
-  std::size_t count;
+  Status status;      ///< of send_each() ok if all went, of recv_each() if any came
+  std::size_t count;  ///< messages that were sent or received
 };
 
 /// What there is to know of the other end.
@@ -58,6 +58,7 @@ enum class PeerState : std::uint8_t {
   died,    ///< its process was killed
 };
 
+/// The enumerator's own name; "unknown" for a number outside the enumeration.
 std::ostream& operator<<(std::ostream& out, PeerState state);
 
 namespace internal {
@@ -81,6 +82,7 @@ struct PipePlan {
   std::size_t max_message;  ///< duplex only
 };
 
+/// An end that may be this process's: who uses it, how it ends, and its messages.
 class PipeEnd {
  public:
   PipeEnd(PipeEnd&&) noexcept;
@@ -89,6 +91,7 @@ class PipeEnd {
   /// Ends this process's part, and the stream if this process uses this end. Idempotent.
   void close() noexcept;
 
+  /// Whether this process has closed this end, or moved it away; status() is about the stream.
   [[nodiscard]] bool closed() const noexcept {
     // Relaxed: a flag of this process; who waits is notified after it is set.
     return noted_ == nullptr || noted_->closed.load(std::memory_order_relaxed);
@@ -101,8 +104,9 @@ class PipeEnd {
   /// What the other end is, whatever is left to receive. Costs as status().
   [[nodiscard]] PeerState peer() const noexcept;
 
-  /// Bytes of storage per direction, and the longest message in bytes.
+  /// Bytes of storage, of each direction.
   [[nodiscard]] std::size_t capacity() const;
+  /// The longest message that can be sent, in bytes.
   [[nodiscard]] std::size_t max_message() const;
   /// The longest message that lies in the ring in one piece, so that it can be written and read in
   /// place: a little under half of the capacity. Longer ones travel in parts, and are copied.

@@ -80,6 +80,7 @@ constexpr std::string_view order_name() {
 
 }  // namespace internal
 
+/// Items between threads and processes, the smallest popped first: a handle.
 template <class T, std::predicate<const T&, const T&> Compare = std::less<T>>
 class PriorityQueue
     : public internal::ItemQueue<PriorityQueue<T, Compare>, T, internal::ItemOrder::heap> {
@@ -92,12 +93,15 @@ class PriorityQueue
   using Waits = internal::Waits;
 
  public:
+  /// What the stamps of its segments call it; another kind is refused with Status::mismatch.
   static constexpr std::string_view kKindName = "priority_queue";
+  /// What it calls itself for people.
   static constexpr std::string_view kName = "PriorityQueue";
 
   /// Without a name: for threads, children that are forked later, and whoever is sent fd(). It
   /// grows as needed: see Capacity.
   PriorityQueue() : PriorityQueue(Capacity::unlimited()) {}
+  /// Without a name, too. Throws Error, also for limits that no queue can have.
   explicit PriorityQueue(Capacity capacity, const QueueOptions& options = {})
       : Base(plan(capacity, options)) {}
 
@@ -128,6 +132,7 @@ class PriorityQueue
   QueueBatch push_each(std::span<const T> items, Deadline deadline = Deadline::never()) {
     return Base::push_some(heap(), internal::ItemEnd::front, items, Waits::yes, deadline);
   }
+  /// As push_each(), but full instead of waiting for room.
   QueueBatch try_push_each(std::span<const T> items) {
     return Base::push_some(heap(), internal::ItemEnd::front, items, Waits::no, Deadline::now());
   }
@@ -137,6 +142,8 @@ class PriorityQueue
   std::optional<T> pop() {
     return Base::item_or_end([this](T& item) { return pop(item); });
   }
+  /// As above, but gives up at the deadline, and says with a Status how it ended; `item` means
+  /// something if that is ok.
   Status pop(T& item, Deadline deadline = Deadline::never()) {
     return Base::pop_one(heap(), item, Waits::yes, deadline);
   }
@@ -147,10 +154,11 @@ class PriorityQueue
                       Deadline deadline = Deadline::never()) {
     return Base::pop_some(heap(), items, most, Waits::yes, deadline);
   }
+  /// As pop_each(), but empty instead of waiting for the first.
   QueueBatch try_pop_each(std::vector<T>& items, std::size_t most) {
     return Base::pop_some(heap(), items, most, Waits::no, Deadline::now());
   }
-  /// Drops the first item unread, as where it is corrupt: ok, or empty.
+  /// Drops the first item unread, as where it is corrupt: ok, or what try_pop() says of none.
   Status skip() { return Base::skip_one(heap()); }
 
  private:

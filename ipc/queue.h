@@ -95,8 +95,8 @@ namespace sluice {
 
 /// How a batch of items ended: ok, or why it stopped after `count` of them.
 struct QueueBatch {
-  Status status;
-  std::size_t count;
+  Status status;      ///< ok, or why it stopped; what was done before stays done
+  std::size_t count;  ///< pushed or popped; not what Overflow::drop_newest dropped
 };
 
 /// What close() does with items that are still there.
@@ -105,6 +105,7 @@ enum class Remaining : std::uint8_t {
   dropped,    ///< they are gone at once
 };
 
+/// Items from any number of producers to any number of consumers, first in first out: a handle.
 template <class T>
 class Queue {
   static_assert(internal::explain_why_not<T>());
@@ -117,11 +118,13 @@ class Queue {
 
  public:
   using value_type = T;
+  /// Of the bytes in memory; what was made with another is refused with Status::mismatch.
   static constexpr std::uint32_t kVersion = internal::kQueueVersion;
 
   /// Without a name: for threads, children that are forked later, and whoever is sent fd(). It
   /// grows as needed: see Capacity.
   Queue() : Queue(Capacity::unlimited()) {}
+  /// Without a name, too. Throws Error, also for limits that no queue can have.
   explicit Queue(Capacity capacity, const QueueOptions& options = {})
       : Queue(plan(capacity, options), [](const Plan& p) {
           return Segment::create_anonymous(kind(), p.bytes, p.segment, p.format);
@@ -144,6 +147,7 @@ class Queue {
       return Segment::open_or_create(name, kind(), p.bytes, p.segment, p.format);
     });
   }
+  /// From a descriptor that another process obtained with fd() and sent.
   static Queue from_fd(UniqueFd fd, const SegmentOptions& options = {}) {
     return Queue(Segment::from_fd(std::move(fd), kind(), options));
   }
@@ -168,6 +172,7 @@ class Queue {
   QueueBatch push_each(std::span<const T> items, Deadline deadline = Deadline::never()) {
     return push_some(items, Waits::yes, deadline);
   }
+  /// As push_each(), but full instead of waiting for room.
   QueueBatch try_push_each(std::span<const T> items) {
     return push_some(items, Waits::no, Deadline::now());
   }
@@ -181,6 +186,8 @@ class Queue {
     internal::throw_unless_queue_ended(status);
     return std::nullopt;
   }
+  /// As above, but gives up at the deadline, and says with a Status how it ended; `item` means
+  /// something if that is ok.
   Status pop(T& item, Deadline deadline = Deadline::never()) {
     return pop_one(item, Waits::yes, deadline);
   }
@@ -191,11 +198,12 @@ class Queue {
                       Deadline deadline = Deadline::never()) {
     return pop_some(items, most, Waits::yes, deadline);
   }
+  /// As pop_each(), but empty instead of waiting for the first.
   QueueBatch try_pop_each(std::vector<T>& items, std::size_t most) {
     return pop_some(items, most, Waits::no, Deadline::now());
   }
 
-  /// Drops the next item unread, as where it is corrupt: ok, or empty.
+  /// Drops the next item unread, as where it is corrupt: ok, or what try_pop() says of none.
   Status skip() {
     if (kMayBeRing && is_ring()) {
       T item{};
@@ -218,12 +226,14 @@ class Queue {
     const Status status = face().close(remaining == Remaining::dropped);
     if (status != Status::ok) throw Error(status, {.tried = "close a queue"});
   }
+  /// Whether somebody has called close(); there may still be items to pop.
   [[nodiscard]] bool is_closed() const { return face().state() != internal::QueueState::open; }
   /// Ends this handle's part in it. For who pops as well as for who pushes; twice is once.
   void detach() noexcept {
     records_.reset();
     ring_.reset();
   }
+  /// Whether this handle was detached or moved from, and can do nothing any more.
   [[nodiscard]] bool is_detached() const noexcept { return records_ == nullptr && !is_ring(); }
 
   /// How the stream ended for the pop of this handle that said so: closed or peer_died; else ok.
@@ -232,10 +242,13 @@ class Queue {
   /// Exact while nobody else is at work; else a snapshot, from 0 to capacity(). A push that has
   /// returned is counted.
   [[nodiscard]] std::size_t size() const { return face().size(); }
+  /// Whether there is no item now; a snapshot, as size().
   [[nodiscard]] bool empty() const { return size() == 0; }
+  /// Whether there is no room now, not even for the smallest item; a snapshot.
   [[nodiscard]] bool full() const { return !face().has_room_for(fixed_bytes()); }
   /// In items.
   [[nodiscard]] std::size_t capacity() const { return face().max_items(); }
+  /// In bytes, of what items take with all that each costs besides its own bytes.
   [[nodiscard]] std::size_t capacity_bytes() const { return face().max_bytes(); }
   /// Bytes in use.
   [[nodiscard]] std::size_t bytes() const { return face().bytes(); }
@@ -255,7 +268,9 @@ class Queue {
 
   /// A new descriptor, for another process's from_fd().
   [[nodiscard]] UniqueFd fd() const { return face().segment().fd(); }
+  /// Empty if it has none, or came by from_fd().
   [[nodiscard]] const std::string& name() const { return face().segment().name(); }
+  /// Whether this call made the queue; false if it was there already.
   [[nodiscard]] bool created() const { return face().segment().created(); }
 
   friend std::ostream& operator<<(std::ostream& out, const Queue& queue) {
@@ -267,18 +282,25 @@ class Queue {
   /// An input range over pop().
   class Items {
    public:
+    /// Pops nothing before begin(); the queue's handle must outlive it.
     explicit Items(Queue& queue) : queue_(queue) {}
+    /// Holds the item that was popped last.
     class Iterator {
      public:
       using value_type = T;
       using difference_type = std::ptrdiff_t;
+      /// Pops the first item: waits and throws as pop().
       explicit Iterator(Queue& queue) : queue_(&queue), item_(queue.pop()) {}
+      /// The item, which is nobody else's any more: it may be moved from.
       T& operator*() const { return *item_; }
+      /// Pops the next item: waits and throws as pop().
       Iterator& operator++() {
         item_ = queue_->pop();
         return *this;
       }
+      /// The same; there is no going back to the item before.
       void operator++(int) { ++*this; }
+      /// Whether the stream has ended.
       bool operator==(std::default_sentinel_t) const { return !item_.has_value(); }
 
      private:

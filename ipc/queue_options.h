@@ -29,13 +29,15 @@ namespace sluice {
 /// first one alone that is so if its items have a fixed size; otherwise, and without any, it gets
 /// memory as it grows, and gives it back when a pop finds it empty.
 struct Capacity {
+  /// In the place of a limit of that sort.
   static constexpr std::size_t kNoLimit = 0;
   /// In bytes, where nothing else was said.
   static constexpr std::size_t kDefaultLimit = std::size_t{1} << 30;
 
-  std::size_t items;
-  std::size_t bytes;
+  std::size_t items;  ///< the most items; kNoLimit: as many as the bytes hold
+  std::size_t bytes;  ///< the most bytes, with what items cost; kNoLimit: as said above
 
+  /// At most so many items, and if that is said so many bytes.
   // NOLINTNEXTLINE(google-explicit-constructor): a number of items is a capacity.
   constexpr Capacity(std::size_t most_items, std::size_t most_bytes = kNoLimit)
       : items(most_items), bytes(most_bytes) {}
@@ -54,12 +56,13 @@ enum class Overflow : std::uint8_t {
   drop_newest,  ///< drops the item that was to be pushed, and says ok
 };
 
+/// What a queue's maker chooses besides its capacity.
 struct QueueOptions {
   /// block if the number of items has a limit, else fail.
   std::optional<Overflow> overflow = {};
   /// The stream ends once every process that had pushed, or said that it would, has left or died.
   bool ends_with_producers = false;
-  SegmentOptions segment = {};
+  SegmentOptions segment = {};  ///< lifetime and mode, and wishes for the memory
 };
 
 }  // namespace sluice

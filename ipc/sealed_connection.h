@@ -65,6 +65,7 @@ namespace sluice {
 
 struct SealedPair;
 
+/// One of the two ends, for sending to and receiving from a peer that need not be trusted.
 class SealedConnection : public internal::Receiving<internal::Sending<internal::SealedEnd>> {
  public:
   /// Both ends of an anonymous connection.
@@ -96,8 +97,8 @@ class SealedConnection : public internal::Receiving<internal::Sending<internal::
 
 /// For structured bindings.
 struct SealedPair {
-  SealedConnection first;
-  SealedConnection second;
+  SealedConnection first;   ///< one end, for one process
+  SealedConnection second;  ///< the other end, for the other
 };
 
 /// Where sealed connections are accepted. A path is a file with permissions, removed by close() and
@@ -105,6 +106,8 @@ struct SealedPair {
 /// network namespace: look at credentials().
 class SealedListener {
  public:
+  /// Listens at `address`; each connection that it accepts gets these options. Throws Error, also
+  /// if somebody listens there.
   explicit SealedListener(const std::string& address, const SealedOptions& options = {})
       : listener_(address), options_(options) {}
 
@@ -116,11 +119,15 @@ class SealedListener {
   /// deadline: a peer that says nothing must not keep the others waiting for long.
   static constexpr std::chrono::seconds kPatience{1};
 
+  /// Nobody can connect any more, and accept() returns; removes a path. In a forked child it
+  /// concerns that child's copy alone.
   void close() noexcept { listener_.close(); }
 
+  /// As the caller gave it, a path or '@' and a name.
   [[nodiscard]] const std::string& address() const noexcept { return listener_.address(); }
   /// For poll(2), epoll(7) and wait_any(): readable when somebody has come.
   [[nodiscard]] int descriptor() const noexcept { return listener_.get(); }
+  /// Of descriptor(), for wait_any().
   [[nodiscard]] WaitHandle wait_handle() const { return WaitHandle(descriptor()); }
 
  private:

@@ -37,6 +37,7 @@ namespace internal {
 
 class SealedChannel;
 
+/// An end of a sealed connection: its life, its peer, its messages and descriptors.
 class SealedEnd {
  public:
   SealedEnd(SealedEnd&&) noexcept = default;
@@ -45,6 +46,7 @@ class SealedEnd {
   /// Ends this process's part, and the connection if this process uses this end. Idempotent; wakes
   /// who waits there.
   void close() noexcept;
+  /// Whether this process has closed this end, or moved it away.
   [[nodiscard]] bool closed() const noexcept;
 
   /// How the connection stands for this end: ok, or closed, peer_died, corrupt; ok as long as
@@ -57,10 +59,11 @@ class SealedEnd {
   /// anonymous connection, who made it.
   [[nodiscard]] PeerCredentials credentials() const;
 
-  /// Bytes of storage of what this side sends; the longest message that it may send, and that it
-  /// may send in one piece.
+  /// Bytes of storage of what this side sends.
   [[nodiscard]] std::size_t capacity() const;
+  /// The longest message that this side may send, in bytes, as the peer has chosen.
   [[nodiscard]] std::size_t max_message() const;
+  /// The longest message that this side sends in one piece, in bytes.
   [[nodiscard]] std::size_t max_in_place() const;
 
   /// Sends a copy of a plain descriptor: of a file, a socket, a pipe(2), read-only memory. Throws

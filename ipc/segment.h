@@ -58,6 +58,7 @@
 
 namespace sluice {
 
+/// This process's mapping of a segment, and its part in keeping that in use.
 class Segment {
  public:
   /// Read-locked by every process that uses a named segment. Far above any file's size.
@@ -69,14 +70,16 @@ class Segment {
   /// Without a name. The options' lifetime means nothing here: it goes with its last user.
   static Segment create_anonymous(const SegmentKind& kind, std::size_t bytes,
                                   const SegmentOptions& options, const Format& format);
+  /// The same, with the default options.
   static Segment create_anonymous(const SegmentKind& kind, std::size_t bytes,
                                   const Format& format) {
     return create_anonymous(kind, bytes, SegmentOptions{}, format);
   }
 
-  /// Under `name`, which must be free: std::errc::file_exists if it is in use.
+  /// Under `name`, which must be free: std::errc::file_exists if it is in use, or until_removed.
   static Segment create(std::string_view name, const SegmentKind& kind, std::size_t bytes,
                         const SegmentOptions& options, const Format& format);
+  /// The same, with the default options but for the lifetime.
   static Segment create(std::string_view name, const SegmentKind& kind, std::size_t bytes,
                         Lifetime lifetime, const Format& format) {
     return create(name, kind, bytes, SegmentOptions{.lifetime = lifetime}, format);
@@ -89,6 +92,7 @@ class Segment {
   /// Either; race-free. created() tells which.
   static Segment open_or_create(std::string_view name, const SegmentKind& kind, std::size_t bytes,
                                 const SegmentOptions& options, const Format& format);
+  /// The same, with the default options but for the lifetime.
   static Segment open_or_create(std::string_view name, const SegmentKind& kind, std::size_t bytes,
                                 Lifetime lifetime, const Format& format) {
     return open_or_create(name, kind, bytes, SegmentOptions{.lifetime = lifetime}, format);
@@ -102,13 +106,16 @@ class Segment {
 
   Segment(Segment&& other) noexcept { *this = std::move(other); }
   Segment& operator=(Segment&& other) noexcept;
+  /// Unmaps it. The last user removes a name that was to last while_used.
   ~Segment() { leave(); }
 
   /// The object's bytes, without the stamp.
   [[nodiscard]] std::span<std::byte> object() const noexcept {
     return mapped_.subspan(kObjectOffset);
   }
+  /// A private copy, checked when it was attached.
   [[nodiscard]] const Stamp& stamp() const noexcept { return stamp_; }
+  /// Whether this call made the segment; false if it was there already.
   [[nodiscard]] bool created() const noexcept { return created_; }
   /// What became of the wishes in the options.
   [[nodiscard]] const SegmentReport& report() const noexcept { return report_; }

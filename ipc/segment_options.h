@@ -36,16 +36,17 @@ namespace sluice {
 /// Whether all pages are mapped at once, so that no first access costs a page fault.
 enum class Populate : std::uint8_t {
   automatic,  ///< by who makes it, up to 64 MiB; who opens it touches what it needs
-  yes,
-  no,
+  yes,        ///< all of them, also by who opens it
+  no,         ///< none: the first touch of each page costs a fault
 };
 
+/// What is wished of a segment's memory, and of its name.
 struct SegmentOptions {
-  Lifetime lifetime = Lifetime::while_used;
+  Lifetime lifetime = Lifetime::while_used;  ///< of the name; the creator's choice
   /// Of the file. 0600 and what others than the owner may do with a descriptor that is sent to
   /// them; the domain's directory lets nobody else in. Read and write bits alone.
   mode_t mode = 0600;
-  Populate populate = Populate::automatic;
+  Populate populate = Populate::automatic;  ///< which pages are mapped at once
   /// Transparent huge pages, where the kernel has them for shared memory.
   bool huge_pages = false;
   /// Kept in memory (mlock(2)), which children of a fork do not inherit.
@@ -57,9 +58,10 @@ struct SegmentOptions {
   std::optional<int> numa_node = {};
 };
 
+/// What became of the wishes of one call.
 struct SegmentReport {
-  bool populated = false;
-  bool locked = false;
+  bool populated = false;             ///< all pages were mapped at once
+  bool locked = false;                ///< mlock(2) was granted, for all of it
   std::size_t huge_bytes = 0;         ///< as /proc/self/smaps tells it; 0 if nobody asked
   std::optional<int> numa_node = {};  ///< where its first and its last page lie, if that was asked
   std::vector<std::string> shortfalls = {};  ///< one text for each wish that was not granted

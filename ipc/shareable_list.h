@@ -56,6 +56,7 @@
 
 namespace sluice {
 
+/// The value of an item of type bytes; zeroes in it survive.
 using Bytes = std::vector<std::byte>;
 
 /// none, bool, int, float, str, bytes. Equal if the types are, too: 1 is neither true nor 1.0.
@@ -64,22 +65,26 @@ using ListItem = std::variant<std::monostate, bool, std::int64_t, double, std::s
 /// As Python writes it: None, True, 1, 1.5, 'text', b'\x00'.
 std::string item_text(const ListItem& item);
 
+/// A list in shared memory of a fixed length: a handle, and the mapping that it keeps.
 class ShareableList {
  public:
   class Iterator;
   class Reference;
   using value_type = ListItem;
+  /// Of the bytes in memory; what was made with another is refused with Status::mismatch.
   static constexpr std::uint32_t kVersion = 1;
 
   /// Without a name: for the threads of this process, for children forked later, and for whoever is
   /// sent fd().
   explicit ShareableList(std::span<const ListItem> items, const SegmentOptions& options = {});
+  /// The same, of items in braces.
   ShareableList(std::initializer_list<ListItem> items)
       : ShareableList(std::span(items.begin(), items.size())) {}
 
   /// Under a name that must be free: std::errc::file_exists.
   static ShareableList create(std::string_view name, std::span<const ListItem> items,
                               const SegmentOptions& options = {});
+  /// The same, of items in braces.
   static ShareableList create(std::string_view name, std::initializer_list<ListItem> items,
                               const SegmentOptions& options = {}) {
     return create(name, std::span(items.begin(), items.size()), options);
@@ -95,16 +100,22 @@ class ShareableList {
   /// Removes the name, whoever uses the list; they go on. False if there is none.
   static bool remove(std::string_view name) { return Segment::remove(name); }
 
+  /// In items; fixed when the list was made.
   [[nodiscard]] std::size_t size() const noexcept { return slots_.size(); }
+  /// Whether the list was made without items.
   [[nodiscard]] bool empty() const noexcept { return slots_.empty(); }
 
+  /// A copy of the item as it is now, never half of one. Throws std::out_of_range, Error.
   [[nodiscard]] ListItem get(std::size_t index) const;
-  /// Of any type, if it fits.
+  /// Replaces the item, by one of any type if it fits. Throws std::out_of_range, std::length_error,
+  /// Error; then the old one is still there.
   void set(std::size_t index, const ListItem& item) const;
   /// Reads and writes as get() and set() do.
   [[nodiscard]] Reference operator[](std::size_t index) const;
 
+  /// The first item, read when it is looked at. Others may change items during a walk.
   [[nodiscard]] Iterator begin() const noexcept;
+  /// Behind the last item: where every walk ends, since the length is fixed.
   [[nodiscard]] Iterator end() const noexcept;
 
   /// How many items are equal to this.
@@ -117,8 +128,10 @@ class ShareableList {
   /// What the item is now: "none", "bool", "int", "float", "str[8]", "bytes[16]".
   [[nodiscard]] std::string format(std::size_t index) const;
 
-  /// A list of its own with the same items, in as much room; without a name, or under one.
+  /// A list of its own with the same items, as they are at one moment, in as much room; without a
+  /// name.
   [[nodiscard]] ShareableList copy(const SegmentOptions& options = {}) const;
+  /// The same, under a name that must be free.
   [[nodiscard]] ShareableList copy(std::string_view name, const SegmentOptions& options = {}) const;
 
   /// Whether this call made the list.
@@ -163,17 +176,23 @@ class ShareableList {
 /// An item that is read where it is used and written where it is assigned.
 class ShareableList::Reference {
  public:
+  /// To the item at `index`, which each use checks; the list must outlive it.
   Reference(const ShareableList& list, std::size_t index) : list_(list), index_(index) {}
+  /// To the same item.
   Reference(const Reference&) = default;
+  /// As get().
   // NOLINTNEXTLINE(google-explicit-constructor): it stands for the item
   operator ListItem() const { return list_.get(index_); }
   // NOLINTBEGIN(misc-unconventional-assign-operator): it assigns to the item, not to itself.
+  /// As set().
   const Reference& operator=(const ListItem& item) const {
     list_.set(index_, item);
     return *this;
   }
+  /// Copies the other's item into this place: a get() and a set(), two steps for others.
   const Reference& operator=(const Reference& other) const { return *this = ListItem(other); }
   // NOLINTEND(misc-unconventional-assign-operator)
+  /// Reads the item, and compares types and values.
   friend bool operator==(const Reference& reference, const ListItem& item) {
     return ListItem(reference) == item;
   }
@@ -183,6 +202,7 @@ class ShareableList::Reference {
   std::size_t index_;
 };
 
+/// A place in a list, for a walk that reads one item at a time.
 class ShareableList::Iterator {
  public:
   using iterator_category = std::input_iterator_tag;
@@ -190,14 +210,20 @@ class ShareableList::Iterator {
   using difference_type = std::ptrdiff_t;
   using reference = ListItem;
 
+  /// Of no list: to be assigned to.
   Iterator() = default;
+  /// At the item `index`, or the end if that is the list's size; the list must outlive it.
   Iterator(const ShareableList* list, std::size_t index) : list_(list), index_(index) {}
+  /// As get(): a copy, of the item as it is now.
   ListItem operator*() const { return list_->get(index_); }
+  /// On to the next item; reads nothing.
   Iterator& operator++() {
     ++index_;
     return *this;
   }
+  /// The same; returns the place before.
   Iterator operator++(int) { return {list_, index_++}; }
+  /// Whether both are at one place of one list.
   bool operator==(const Iterator&) const = default;
 
  private:

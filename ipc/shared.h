@@ -83,6 +83,7 @@ inline constexpr bool kBeginsWithOptions<SegmentOptions, Rest...> = true;
 
 }  // namespace internal
 
+/// A T in shared memory: a handle that is used as a pointer, and the mapping that it keeps.
 template <class T>
 class Shared {
   static_assert(std::is_object_v<T> && !std::is_array_v<T> &&
@@ -108,6 +109,7 @@ class Shared {
       std::is_constructible_v<T, const Args&...> || requires(const Args&... args) { T{args...}; };
 
  public:
+  /// Of the bytes in memory; what was made with another is refused with Status::mismatch.
   static constexpr std::uint32_t kVersion = 1;
 
   /// Without a name: for the threads of this process, for children forked later, and for whoever is
@@ -116,6 +118,7 @@ class Shared {
     requires(!internal::kBeginsWithOptions<Args...> && !(std::is_same_v<Args, Shared> || ...) &&
              kMakesT<Args...>)
   explicit Shared(const Args&... args) : Shared(SegmentOptions{}, args...) {}
+  /// The same, with options.
   template <class... Args>
     requires kMakesT<Args...>
   explicit Shared(const SegmentOptions& options, const Args&... args)
@@ -127,6 +130,7 @@ class Shared {
   static Shared create(std::string_view name, const Args&... args) {
     return create(name, SegmentOptions{}, args...);
   }
+  /// The same, with options, such as another lifetime.
   template <class... Args>
     requires kMakesT<Args...>
   static Shared create(std::string_view name, const SegmentOptions& options, const Args&... args) {
@@ -144,6 +148,7 @@ class Shared {
   static Shared open_or_create(std::string_view name, const Args&... args) {
     return open_or_create(name, SegmentOptions{}, args...);
   }
+  /// The same, with options; lifetime and mode count only if it makes the object.
   template <class... Args>
     requires kMakesT<Args...>
   static Shared open_or_create(std::string_view name, const SegmentOptions& options,
@@ -169,6 +174,7 @@ class Shared {
 
   /// As a pointer's: whether the T may be changed is not the handle's to say.
   T* operator->() const noexcept { return object_; }
+  /// As operator->(); not through a handle that was moved from.
   T& operator*() const noexcept { return *object_; }
   /// nullptr if it was moved from.
   [[nodiscard]] T* get() const noexcept { return object_; }
@@ -179,6 +185,7 @@ class Shared {
   [[nodiscard]] const std::string& name() const noexcept { return segment_.name(); }
   /// A new descriptor, for another process's from_fd(). Throws Error.
   [[nodiscard]] UniqueFd fd() const { return segment_.fd(); }
+  /// The memory that it lies in, with its stamp() and report().
   [[nodiscard]] const Segment& segment() const noexcept { return segment_; }
 
   /// For people, one line: kind, type, name, size, and the T itself if it can be printed.

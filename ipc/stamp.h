@@ -55,23 +55,25 @@ enum class Lifetime : std::uint32_t {
   until_removed = 1,  ///< it stays, with its data, for a later user
 };
 
+/// A segment's first 88 bytes: who reads one has a private copy, valid or not.
 struct Stamp {
-  std::uint64_t magic;
-  std::uint32_t byte_order;
-  std::uint32_t stamp_version;
-  std::array<char, 16> kind;
-  std::uint32_t kind_version;
-  std::uint32_t flags;
-  std::uint64_t fingerprint;
-  std::uint64_t total_size;
-  std::uint64_t incarnation;
-  std::uint32_t creator_tag;
-  std::int32_t creator_pid;
-  std::int64_t made_at;
-  std::uint64_t checksum;
+  std::uint64_t magic;          ///< "sluice1"; anything else is no segment
+  std::uint32_t byte_order;     ///< 0x01020304, as the creator's machine writes it
+  std::uint32_t stamp_version;  ///< of these bytes; another one than the reader's is refused
+  std::array<char, 16> kind;    ///< the kind's name, and zeroes behind it
+  std::uint32_t kind_version;   ///< of the layout of the object behind the stamp
+  std::uint32_t flags;          ///< as drawn above: see lifetime() and others_mode()
+  std::uint64_t fingerprint;    ///< of the user's type (ipc/fingerprint.h); 0 if there is none
+  std::uint64_t total_size;     ///< of the whole file in bytes, the stamp's page among them
+  std::uint64_t incarnation;    ///< of the registry that its creator was of; 0 if of none
+  std::uint32_t creator_tag;    ///< of the process that made it; 0 without a registry
+  std::int32_t creator_pid;     ///< as that process knew its own; for people
+  std::int64_t made_at;         ///< in seconds since 1970, by the creator's clock
+  std::uint64_t checksum;       ///< FNV-1a over what is before it: against accidents, not malice
 
   /// The kind's name, as far as it is printable.
   [[nodiscard]] std::string kind_name() const;
+  /// What the creator chose for the name; until_removed in a file of the user's.
   [[nodiscard]] Lifetime lifetime() const { return static_cast<Lifetime>(flags & 1); }
   /// The permission bits that the creator gave to others than the owner.
   [[nodiscard]] std::uint32_t others_mode() const { return flags >> 8 & 077; }
@@ -106,6 +108,7 @@ void check_kind(const Stamp& stamp, const SegmentKind& wanted, const std::string
 void check_stamp(const Stamp& stamp, const SegmentKind& wanted, const std::string& object,
                  std::string_view found_type = {});
 
+/// For people, one line: kind, version, bytes, who made it, lifetime.
 std::ostream& operator<<(std::ostream& out, const Stamp& stamp);
 
 }  // namespace sluice

@@ -41,12 +41,11 @@
 
 namespace sluice {
 
-/// Who is at the other end of a socket, as the kernel noted it when the two were connected. The pid
-/// is 0 if this process's pid namespace does not know it.
+/// Who is at the other end of a socket, as the kernel noted it when the two were connected.
 struct PeerCredentials {
-  pid_t pid;
-  uid_t uid;
-  gid_t gid;
+  pid_t pid;  ///< 0 if this process's pid namespace does not know it
+  uid_t uid;  ///< the effective one, at that time
+  gid_t gid;  ///< the effective one, at that time
 };
 
 namespace internal {

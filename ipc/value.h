@@ -56,16 +56,20 @@
 
 namespace sluice {
 
+/// The newest value of a T in shared memory: a handle, and the mapping that it keeps.
 template <SharedValue T>
 class Value {
  public:
+  /// The type of the value.
   using value_type = T;
+  /// Of the bytes in memory; what was made with another is refused with Status::mismatch.
   static constexpr std::uint32_t kVersion = 1;
 
   /// Without a name: for threads, children that are forked later, and whoever is sent fd().
   Value()
     requires std::default_initializable<T>
       : Value(T()) {}
+  /// The same, with a first value other than T's own.
   explicit Value(const T& initial)
       : Value(Segment::create_anonymous(kind(), sizeof(Latest<T>), format(initial))) {}
 
@@ -82,6 +86,7 @@ class Value {
     return Value(
         Segment::open_or_create(name, kind(), sizeof(Latest<T>), lifetime, format(initial)));
   }
+  /// From a descriptor that another process obtained with fd() and sent.
   static Value from_fd(UniqueFd fd) { return Value(Segment::from_fd(std::move(fd), kind())); }
 
   /// In a file that outlasts everybody: opens it if it is there, otherwise makes it; race-free.
@@ -110,6 +115,7 @@ class Value {
     const auto* const file = std::get_if<MappedFile>(&memory_);
     return file != nullptr ? file->path() : std::get_if<Segment>(&memory_)->name();
   }
+  /// Whether this call made the value; false if it was there already.
   [[nodiscard]] bool created() const noexcept {
     return std::visit([](const auto& where) { return where.created(); }, memory_);
   }
@@ -119,63 +125,83 @@ class Value {
     if (const auto* const file = std::get_if<MappedFile>(&memory_)) file->flush();
   }
 
-  // As Latest's, each.
-
+  /// The newest value, as one whole; never waits. Throws Error where the bytes are corrupt.
   [[nodiscard]] T load() const { return latest_->load(); }
+  /// As load(), but says it with a Status: ok, or corrupt, and then `to` means nothing.
   Status try_load(T& to) const noexcept { return latest_->try_load(to); }
 
+  /// Makes `value` the newest and wakes who waits for one. For a T above 8 bytes it waits its turn
+  /// among writers. Throws Error where anything is wrong.
   void store(const T& value) { latest_->store(value); }
+  /// As above, but gives up at the deadline. Unless it is ok, nothing was stored.
   Status store(const T& value, Deadline deadline) { return latest_->store(value, deadline); }
 
+  /// Stores `value`, and returns what it replaced. Waits and throws as store().
   T exchange(const T& value) { return latest_->exchange(value); }
+  /// As above, but gives up at the deadline; if ok, `before` is what was replaced.
   Status exchange(const T& value, T& before, Deadline deadline) {
     return latest_->exchange(value, before, deadline);
   }
 
+  /// Stores `desired` if the value equals `expected`, and returns whether; if not, `expected`
+  /// becomes what it is. Waits and throws as store().
   bool compare_exchange(T& expected, const T& desired) {
     return latest_->compare_exchange(expected, desired);
   }
+  /// As above, but gives up at the deadline; if ok, `exchanged` says whether it was stored.
   Status compare_exchange(T& expected, const T& desired, bool& exchanged, Deadline deadline) {
     return latest_->compare_exchange(expected, desired, exchanged, deadline);
   }
 
+  /// Stores what `fn` makes of the value, with no other store in between, and returns it. For a T
+  /// of up to 8 bytes `fn` may be called more than once. Waits and throws as store().
   template <UpdateOf<T> Fn>
   T update(Fn fn) {
     return latest_->update(std::move(fn));
   }
+  /// As above, but gives up at the deadline; if `fn` throws, the value stays as it was.
   template <UpdateOf<T> Fn>
   Status update(Fn fn, Deadline deadline) {
     return latest_->update(std::move(fn), deadline);
   }
 
+  /// Adds to the value, and returns what it was before; integers wrap around.
   T fetch_add(T operand)
     requires requires(Latest<T>& l) { l.fetch_add(operand); }
   {
     return latest_->fetch_add(operand);
   }
+  /// Subtracts from the value, and returns what it was before; integers wrap around.
   T fetch_sub(T operand)
     requires requires(Latest<T>& l) { l.fetch_sub(operand); }
   {
     return latest_->fetch_sub(operand);
   }
+  /// Sets the bits that `operand` has, and returns what the value was before.
   T fetch_or(T operand)
     requires requires(Latest<T>& l) { l.fetch_or(operand); }
   {
     return latest_->fetch_or(operand);
   }
+  /// Clears the bits that `operand` does not have, and returns what the value was before.
   T fetch_and(T operand)
     requires requires(Latest<T>& l) { l.fetch_and(operand); }
   {
     return latest_->fetch_and(operand);
   }
+  /// Flips the bits that `operand` has, and returns what the value was before.
   T fetch_xor(T operand)
     requires requires(Latest<T>& l) { l.fetch_xor(operand); }
   {
     return latest_->fetch_xor(operand);
   }
 
+  /// Waits until the value is not `old`, however long it takes, and returns what it is then. Of
+  /// values that came and went meanwhile it sees nothing.
   T wait(const T& old) const { return latest_->wait(old); }
+  /// As above, but gives up at the deadline: ok, timeout or corrupt.
   Status wait(const T& old, Deadline deadline) const { return latest_->wait(old, deadline); }
+  /// The same; if ok, `now` is what the value is then. It may be `old` itself.
   Status wait(const T& old, T& now, Deadline deadline) const {
     return latest_->wait(old, now, deadline);
   }

@@ -47,6 +47,7 @@ namespace sluice {
 /// The indices of those that are ready, in ascending order; none if the deadline has passed.
 [[nodiscard]] std::vector<std::size_t> wait_any(std::span<const WaitHandle> handles,
                                                 Deadline deadline = Deadline::never());
+/// The same, of handles in braces, or of objects that have a wait_handle().
 [[nodiscard]] inline std::vector<std::size_t> wait_any(std::initializer_list<WaitHandle> handles,
                                                        Deadline deadline = Deadline::never()) {
   return wait_any(std::span(handles.begin(), handles.size()), deadline);

@@ -43,8 +43,10 @@
 
 namespace sluice {
 
+/// What to wait for: an object's futex word and how to look at it, or a descriptor.
 class WaitHandle {
  public:
+  /// How much a look() may cost.
   enum class Look : std::uint8_t {
     quick,     ///< at the shared words
     thorough,  ///< asks the kernel as well whether the peer lives
@@ -52,12 +54,14 @@ class WaitHandle {
 
   /// How to wait for objects of one type; for the types themselves, and for types of your own.
   struct Operations {
+    /// As WaitHandle::look(), of the object that the handle was made for.
     Status (*look)(void* object, Look how);
     /// A descriptor that is readable once the peer has died; may be empty, if there is no peer yet
     /// or the kernel has none.
     UniqueFd (*peer_pidfd)(void* object);
   };
 
+  /// For an object with a futex word. It refers to all three, which must outlive it.
   WaitHandle(void* object, const Operations& operations, EventCount& event) noexcept
       : operations_(&operations), object_(object), event_(&event) {}
 
@@ -96,6 +100,7 @@ class WaitHandle {
   [[nodiscard]] EventCount* event() const noexcept { return event_; }
   /// -1 for an object with a word.
   [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+  /// What of the descriptor is waited for, as poll(2) has it; 0 for an object with a word.
   [[nodiscard]] short events() const noexcept { return events_; }
 
  private:
