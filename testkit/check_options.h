@@ -23,10 +23,12 @@
 
 namespace sluice::testkit {
 
+/// How thoroughly the checks look: full repeats what quick does twenty times.
 enum class CheckProfile : std::uint8_t { quick, full };
 
+/// What checks and properties are told. Plain values.
 struct CheckOptions {
-  CheckProfile profile = CheckProfile::quick;
+  CheckProfile profile = CheckProfile::quick;  ///< see times()
   /// Of all that is chosen at random. The order in which threads run is not.
   std::uint64_t seed = 1;
   /// After so long, who ought to go on is said to be stuck.

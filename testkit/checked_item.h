@@ -22,11 +22,13 @@
 
 namespace sluice::testkit {
 
+/// An item of three words, two of which follow from the first: a mixture of two items shows.
 struct CheckedItem {
-  std::uint64_t number = 0;
-  std::uint64_t inverse = ~std::uint64_t{0};
-  std::uint64_t triple = 0;
+  std::uint64_t number = 0;  ///< which item it is, as item() of testkit/models.h makes it
+  std::uint64_t inverse = ~std::uint64_t{0};  ///< of a whole item: ~number
+  std::uint64_t triple = 0;                   ///< of a whole item: number * 3, modulo 2^64
 
+  /// False if it is torn: its words do not belong together.
   [[nodiscard]] constexpr bool is_whole() const {
     return inverse == ~number && triple == number * 3;
   }
@@ -40,6 +42,7 @@ struct CheckedItem {
 template <class T>
 concept KitItem = std::same_as<T, CheckedItem> || std::same_as<T, std::uint64_t>;
 
+/// A whole item of this number; of the kind that is a number, the number.
 template <KitItem T>
 constexpr T make_item(std::uint64_t number) {
   if constexpr (std::same_as<T, CheckedItem>) {
@@ -49,9 +52,13 @@ constexpr T make_item(std::uint64_t number) {
   }
 }
 
+/// False if the item is torn.
 constexpr bool is_whole(const CheckedItem& item) { return item.is_whole(); }
+/// True of each: a number alone can't be torn.
 constexpr bool is_whole(std::uint64_t) { return true; }
+/// What make_item() was told; of a torn item, what its first word says.
 constexpr std::uint64_t number_in(const CheckedItem& item) { return item.number; }
+/// The item itself.
 constexpr std::uint64_t number_in(std::uint64_t item) { return item; }
 
 /// The adapter of the most telling of these items that the queue can carry.

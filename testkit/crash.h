@@ -106,7 +106,7 @@ namespace sluice::testkit {
 
 /// What is tested. `operation` and `survivor` are required.
 struct CrashOperation {
-  std::string name;
+  std::string name;  ///< begins the line of its result
   /// Everything that the operation writes and that outlives the victim, as mapped in the calling
   /// process. Empty: every instruction is a kill point.
   std::vector<std::span<const std::byte>> shared = {};
@@ -132,16 +132,22 @@ struct CrashOperation {
   bool may_block = false;
 };
 
+/// What else happens at a death: nothing; another process works beside the frozen victim; or the
+/// first who comes after it is killed, too.
 enum class CrashMode : std::uint8_t { plain, interference, second_death };
+/// Where it kills: quick where what is shared has changed, full after every instruction.
 enum class CrashProfile : std::uint8_t { quick, full };
+/// Whether victims are stepped, or run freely from one system call to the next.
 enum class KillAt : std::uint8_t { each_instruction, each_system_call };
 
+/// As the line of a result has it: "plain", "interference", "second death".
 std::ostream& operator<<(std::ostream& out, CrashMode mode);
 
+/// How step_kill() kills, and when it has had enough.
 struct CrashOptions {
-  CrashMode mode = CrashMode::plain;
-  CrashProfile profile = CrashProfile::quick;
-  KillAt kill_at = KillAt::each_instruction;
+  CrashMode mode = CrashMode::plain;           ///< the others want interfere(), or recover()
+  CrashProfile profile = CrashProfile::quick;  ///< quick relies on CrashOperation::shared
+  KillAt kill_at = KillAt::each_instruction;   ///< holds for who recovers, too
   /// Begins here, to look into one kill point again: with max_kill_points = 1.
   std::uint64_t first_kill_point = 1;
   /// An operation with more kill points than this is not killed everywhere, and so not intact.
@@ -168,14 +174,15 @@ struct CrashOptions {
 /// std::invalid_argument if it says anything else.
 [[nodiscard]] CrashProfile profile_from_environment();
 
+/// What step_kill() has found.
 struct CrashResult {
-  std::string name;
-  CrashMode mode = CrashMode::plain;
-  std::uint64_t stepped = 0;        ///< steps of the whole operation
-  std::uint64_t kill_points = 0;    ///< the distinct ones: where victims were killed and checked
-  std::uint64_t second_deaths = 0;  ///< recoverers killed
-  std::uint64_t broken = 0;         ///< kill points after which something was wrong
-  std::uint64_t first_broken = 0;   ///< the number of the first of them, from 1; 0 if none
+  std::string name;                   ///< CrashOperation::name
+  CrashMode mode = CrashMode::plain;  ///< CrashOptions::mode
+  std::uint64_t stepped = 0;          ///< steps of the whole operation
+  std::uint64_t kill_points = 0;      ///< the distinct ones: where victims were killed and checked
+  std::uint64_t second_deaths = 0;    ///< recoverers killed
+  std::uint64_t broken = 0;           ///< kill points after which something was wrong
+  std::uint64_t first_broken = 0;     ///< the number of the first of them, from 1; 0 if none
   std::uint64_t first_broken_step = 0;      ///< how many steps its victim had done
   std::uint64_t first_broken_recovery = 0;  ///< the kill point of the recovery; 0 if there was none
   std::string reason;                       ///< what was wrong there
@@ -184,8 +191,8 @@ struct CrashResult {
   bool blocked = false;       ///< the last victim was killed where it blocks, as may_block allows
   bool refused = false;       ///< this machine does not let us trace a child
   std::string error;          ///< why there is no verdict; empty if there is one
-  std::uint64_t seed = 0;
-  std::chrono::milliseconds time{};
+  std::uint64_t seed = 0;     ///< CrashOptions::seed, which chose the second deaths
+  std::chrono::milliseconds time{};  ///< that all of it took
 
   /// True if the operation was killed everywhere and nothing was ever wrong.
   [[nodiscard]] bool intact() const noexcept {
@@ -196,6 +203,9 @@ struct CrashResult {
 /// One line: "name, mode: N stepped, M distinct, B broken", then whatever else is worth knowing.
 std::ostream& operator<<(std::ostream& out, const CrashResult& result);
 
+/// Kills the operation at each of its kill points, in one mode, and returns when all of them are
+/// done, or it gives up. Throws std::invalid_argument if the mode wants a callback that is not
+/// there.
 [[nodiscard]] CrashResult step_kill(const CrashOperation& operation,
                                     const CrashOptions& options = {});
 

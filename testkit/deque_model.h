@@ -32,10 +32,12 @@
 
 namespace sluice::testkit {
 
+/// What an adapter says of its deque.
 struct DequeTraits {
-  bool bounded = true;
+  bool bounded = true;  ///< no push at either end while capacity() items are in it
 };
 
+/// Whatever can be tested as a deque.
 template <class A>
 concept DequeAdapter =
     std::constructible_from<A, std::size_t> &&
@@ -49,9 +51,10 @@ concept DequeAdapter =
 
 /// A call, and what it gave.
 struct DequeCall {
+  /// Which one it was, and at which end; in whatever form: one that waits is the same.
   enum class Kind : std::uint8_t { push_front, push_back, pop_front, pop_back, size, close };
 
-  Kind kind = Kind::push_back;
+  Kind kind = Kind::push_back;  ///< says what value and ok mean
   /// Of a push, what it was given; of a pop, what it gave; of size, how many.
   std::uint64_t value = 0;
   /// It gave true: there was room, or an item.
@@ -76,8 +79,10 @@ inline std::ostream& operator<<(std::ostream& out, const DequeCall& call) {
   return pops ? out << " -> " << producer_of(call.value) << ':' << number_of(call.value) : out;
 }
 
+/// The state of a deque: what is in it, and whether it is closed. A plain value.
 class DequeModel {
  public:
+  /// Empty and open. `capacity` is in items, and counts only if the traits are bounded.
   DequeModel(const DequeTraits& traits, std::size_t capacity)
       : capacity_(traits.bounded ? capacity : QueueTraits::kAny) {}
 
@@ -99,9 +104,13 @@ class DequeModel {
     return true;
   }
 
+  /// How many items have gone in and not come out, at either end.
   [[nodiscard]] std::size_t size() const { return items_.size(); }
+  /// How many it can hold; QueueTraits::kAny if it has no bound.
   [[nodiscard]] std::size_t capacity() const { return capacity_; }
+  /// Whether it has no room: a push that gives true may not come next.
   [[nodiscard]] bool is_full() const { return items_.size() >= capacity_; }
+  /// Whether a close() has come: no push may give true from then on.
   [[nodiscard]] bool is_closed() const { return is_closed_; }
   /// From the front to the back.
   [[nodiscard]] const std::deque<std::uint64_t>& items() const { return items_; }

@@ -58,11 +58,12 @@
 
 namespace sluice::testkit {
 
+/// Who calls, how often, and what comes in between.
 struct HistoryOptions {
-  std::string name = "queue";
-  unsigned parties = 4;
-  unsigned calls = 250;  ///< of each
-  std::size_t capacity = 64;
+  std::string name = "queue";  ///< of the queue, in a picture's file name and title
+  unsigned parties = 4;        ///< that call at once; as near to it as kTraits allows
+  unsigned calls = 250;        ///< of each
+  std::size_t capacity = 64;   ///< in items, as asked for
   /// Of the calls of who may push and pop.
   unsigned push_percent = 50;
   /// Of all calls, if the adapter has size(): for queues whose size() is exact.
@@ -78,11 +79,12 @@ struct HistoryOptions {
   std::chrono::milliseconds hang_after{10'000};
 };
 
+/// What record_history() has noted.
 struct Recording {
-  History calls;
-  std::size_t capacity = 0;
-  unsigned kills = 0;
-  std::string wrong;
+  History calls;             ///< of all parties, also of those that were killed or hang
+  std::size_t capacity = 0;  ///< in items, as the queue says it; 0 if no party got so far
+  unsigned kills = 0;        ///< processes that were killed as planned, and replaced
+  std::string wrong;         ///< a crash, a hang, an exception: what happened; else empty
 };
 
 }  // namespace sluice::testkit
@@ -305,6 +307,8 @@ void let_call(const testkit::HistoryOptions& options, unsigned parties, std::uin
 
 namespace sluice::testkit {
 
+/// Makes a queue, lets the parties call it, in forked children, and returns when they have ended;
+/// those that hang are killed after `hang_after`.
 template <QueueAdapter A>
   requires std::same_as<typename A::value_type, std::uint64_t>
 Recording record_history(const HistoryOptions& options, std::uint64_t seed) {

@@ -41,14 +41,16 @@
 
 namespace sluice::testkit {
 
+/// What an adapter says of its queue of tasks.
 struct JoinableTraits {
-  bool bounded = true;
+  bool bounded = true;  ///< no push while capacity() tasks are in it that nobody has leased
   /// So many failures make a dead letter; 0: it comes back for ever.
   std::uint32_t max_attempts = 0;
   /// What failed comes back in its old place; else behind all others.
   bool returns_to_its_place = true;
 };
 
+/// Whatever can be tested as a queue of tasks.
 template <class A>
 concept JoinableAdapter =
     std::constructible_from<A, std::size_t> && std::movable<typename A::ticket_type> &&
@@ -64,18 +66,19 @@ concept JoinableAdapter =
 
 /// A call, and what it gave.
 struct JoinableCall {
+  /// Which one it was, in whatever form: one that waits is the same.
   enum class Kind : std::uint8_t {
-    push,
-    pop,
-    done,
-    fail,
-    pop_dead,
-    size,
-    unfinished,
-    close,
+    push,        ///< of a task
+    pop,         ///< the lease of one
+    done,        ///< the end of a lease, and of the task
+    fail,        ///< the end of a lease: the task comes back, or is a dead letter
+    pop_dead,    ///< of a dead letter, which is gone then
+    size,        ///< of the tasks that nobody has leased
+    unfinished,  ///< of those and the leased
+    close,       ///< the end of all pushes
   };
 
-  Kind kind = Kind::push;
+  Kind kind = Kind::push;  ///< says what the others mean
   /// The task, which is or was given; of size and unfinished, how many.
   std::uint64_t value = 0;
   /// It gave true: there was room, or a task.
@@ -106,8 +109,10 @@ inline std::ostream& operator<<(std::ostream& out, const JoinableCall& call) {
   return call.attempt == 0 ? out : out << ", attempt " << call.attempt;
 }
 
+/// The state of a queue of tasks: which wait, which are leased, which are dead. A plain value.
 class JoinableModel {
  public:
+  /// Empty and open. `capacity` is in tasks, and counts only if the traits are bounded.
   JoinableModel(const JoinableTraits& traits, std::size_t capacity)
       : traits_(traits), capacity_(traits.bounded ? capacity : QueueTraits::kAny) {}
 
@@ -137,14 +142,21 @@ class JoinableModel {
 
   /// Those that nobody has leased.
   [[nodiscard]] std::size_t size() const { return queued_.size(); }
+  /// Tasks that were popped, and are neither done nor failed.
   [[nodiscard]] std::size_t leased() const { return leased_.size(); }
+  /// Tasks that wait, and those that are leased; dead letters are no more.
   [[nodiscard]] std::size_t unfinished() const { return queued_.size() + leased_.size(); }
+  /// The dead letters that nobody has popped, in the order of their last failures.
   [[nodiscard]] const std::vector<std::uint64_t>& dead() const { return dead_; }
+  /// How many unleased tasks make it full; QueueTraits::kAny if it has no bound.
   [[nodiscard]] std::size_t capacity() const { return capacity_; }
+  /// Whether a push that gives true may not come next. What comes back finds room all the same.
   [[nodiscard]] bool is_full() const { return queued_.size() >= capacity_; }
+  /// Whether a close() has come: no push may give true any more, but failed tasks come back.
   [[nodiscard]] bool is_closed() const { return is_closed_; }
-  /// The task that a pop gives; there must be one. And which attempt it is.
+  /// The task that a pop gives; there must be one.
   [[nodiscard]] std::uint64_t next() const { return queued_.begin()->second.item; }
+  /// Which attempt of that task it would be, 1 being the first; there must be one.
   [[nodiscard]] std::uint32_t next_attempt() const { return queued_.begin()->second.failures + 1; }
 
  private:

@@ -57,8 +57,8 @@ namespace sluice::testkit {
 
 /// What is tested. `work` and `progress` are required.
 struct KillStress {
-  std::string name;
-  unsigned workers = 4;
+  std::string name;      ///< begins the line of its result
+  unsigned workers = 4;  ///< at once, two at least
   /// Never killed, but for the end: the last so many. At least one is left to be killed.
   unsigned spared = 0;
   /// In the calling process, once: makes the shared state.
@@ -71,12 +71,14 @@ struct KillStress {
   std::function<std::string()> verdict = {};
 };
 
+/// How long it kills, how often, and when it says that somebody hangs.
 struct KillStressOptions {
-  std::chrono::milliseconds duration{2000};
-  /// It takes longer than that if a busy machine has not given it so many by then.
+  std::chrono::milliseconds duration{2000};  ///< at least, unless something is wrong
+  /// It goes on beyond `duration` if a busy machine has not given it so many by then.
   std::uint64_t min_kills = 20;
-  /// The sleep before a kill lies between these.
+  /// The shortest sleep before a kill.
   std::chrono::microseconds shortest_interval{200};
+  /// The longest sleep before a kill; if it is less than the shortest, all are of that length.
   std::chrono::microseconds longest_interval{3000};
   /// How long a worker, or all but the killed, may stand still.
   std::chrono::milliseconds hang_after{3000};
@@ -87,22 +89,26 @@ struct KillStressOptions {
   std::optional<std::uint64_t> seed = {};
 };
 
+/// What kill_stress() has found.
 struct KillStressResult {
-  std::string name;
-  std::uint64_t kills = 0;
+  std::string name;            ///< KillStress::name
+  std::uint64_t kills = 0;     ///< of workers that were replaced, not those at the end
   std::vector<unsigned> hung;  ///< workers that stood still
   std::string wrong;           ///< what a worker or the verdict complained of; empty if nothing
-  /// From a kill to the first progress of another worker.
-  std::chrono::microseconds median_pause{}, p99_pause{}, longest_pause{};
-  std::uint64_t seed = 0;
-  std::chrono::milliseconds time{};
+  std::chrono::microseconds median_pause{},  ///< from a kill to the first progress of another
+      p99_pause{},                           ///< 99 of 100 pauses are no longer
+      longest_pause{};                       ///< of all kills
+  std::uint64_t seed = 0;                    ///< the one given, or the random one
+  std::chrono::milliseconds time{};          ///< that all of it took
 
+  /// True if no worker hung, and none of them, nor the verdict, complained.
   [[nodiscard]] bool intact() const noexcept { return hung.empty() && wrong.empty(); }
 };
 
 /// One line: "name: K kills, H hung", the pauses, the seed, then whatever else is worth knowing.
 std::ostream& operator<<(std::ostream& out, const KillStressResult& result);
 
+/// Runs the workers and kills them, until the time is over or something is wrong; blocks so long.
 [[nodiscard]] KillStressResult kill_stress(const KillStress& stress,
                                            const KillStressOptions& options = {});
 

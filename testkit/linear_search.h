@@ -51,6 +51,7 @@
 
 namespace sluice::testkit {
 
+/// A model that can be searched: step() says whether a call may come next, and lets it come.
 template <class M>
 concept SequentialModel = std::copyable<M> && std::equality_comparable<M> &&
                           requires(M& model, const M& state, const typename M::call_type& call) {
@@ -58,8 +59,10 @@ concept SequentialModel = std::copyable<M> && std::equality_comparable<M> &&
                             { state.hash() } -> std::convertible_to<std::size_t>;
                           };
 
+/// Whether there is an order that the model allows; undecided: the search was over its limits.
 enum class Linearizable : std::uint8_t { yes, no, undecided };
 
+/// One word: "yes", "no", "undecided".
 inline std::ostream& operator<<(std::ostream& out, Linearizable answer) {
   constexpr const char* kNames[] = {"yes", "no", "undecided"};
   return out << kNames[static_cast<std::size_t>(answer)];
@@ -67,7 +70,7 @@ inline std::ostream& operator<<(std::ostream& out, Linearizable answer) {
 
 /// What a search may take before it answers `undecided`.
 struct SearchLimits {
-  std::chrono::milliseconds time{1000};
+  std::chrono::milliseconds time{1000};  ///< by the clock, which is looked at now and then
   /// Of states that are kept, not their bytes: those depend on the model.
   std::size_t states = 500'000;
 };
@@ -76,22 +79,26 @@ struct SearchLimits {
 template <class Call>
 struct Placed {
   std::size_t index = 0;  ///< in the history
-  Call call;
+  Call call;              ///< with what it gave in this order
 };
 
+/// What linear_search() has found.
 template <class Call>
 struct SearchResult {
-  Linearizable answer = Linearizable::undecided;
+  Linearizable answer = Linearizable::undecided;  ///< no: all orders were tried
   /// Yes: an order that is allowed. Else: the longest beginning of one that was found.
   std::vector<Placed<Call>> order;
-  std::size_t states = 0;
+  std::size_t states = 0;  ///< different ones that were met, the start among them
 };
 
+/// What a guide says of a call that may come next: it leads nowhere, it must be tried, or nothing
+/// else need be tried.
 enum class Advice : std::uint8_t { dead, open, free };
 
 /// The calls of each party in their order.
 class Lanes {
  public:
+  /// A lane for each party up to the highest; keeps the places of the calls, not the calls.
   template <class Call>
   explicit Lanes(const std::vector<TimedCall<Call>>& history) {
     for (std::size_t i = 0; i < history.size(); ++i) {
@@ -100,7 +107,9 @@ class Lanes {
     }
   }
 
+  /// How many lanes, with those of parties that never call.
   [[nodiscard]] std::size_t size() const { return lanes_.size(); }
+  /// Where in the history the calls of a lane are, the earliest first.
   [[nodiscard]] std::span<const std::size_t> operator[](std::size_t lane) const {
     return lanes_[lane];
   }
@@ -112,27 +121,31 @@ class Lanes {
 /// Where a search stands: done[lane] calls of each lane have come, and no call comes next that
 /// began after `limit`.
 struct SearchPoint {
-  std::span<const std::uint32_t> done;
-  std::int64_t limit = kNever;
+  std::span<const std::uint32_t> done;  ///< by lane; valid while the guide is asked
+  std::int64_t limit = kNever;          ///< the first return of the calls still to come
 };
 
 /// Knows nothing.
 struct NoGuide {
+  /// `open`, of each call.
   template <class Model, class Call>
   Advice operator()(const SearchPoint&, const Model&, std::size_t, const Call&) const {
     return Advice::open;
   }
 };
 
+/// One search; linear_search() makes and runs it.
 template <SequentialModel Model, class Guide>
 class LinearSearch {
   using Call = typename Model::call_type;
   using Calls = std::vector<TimedCall<Call>>;
 
  public:
+  /// History and guide are not copied: they must outlive it.
   LinearSearch(const Calls& history, const Guide& guide, const SearchLimits& limits)
       : history_(history), lanes_(history), guide_(guide), limits_(limits) {}
 
+  /// Searches from `start` on, until it has an answer or is over a limit. Once.
   SearchResult<Call> run(Model start) {
     const auto end = std::chrono::steady_clock::now() + limits_.time;
     remember(std::vector<std::uint32_t>(lanes_.size()), std::move(start), {});

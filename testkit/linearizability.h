@@ -46,38 +46,42 @@
 
 namespace sluice::testkit {
 
+/// Which "empty" and "full" are believed: each, or only those that no call under way may explain.
 enum class Refusals : std::uint8_t { exact, overlapped };
 
+/// How often is recorded, and what counts as right.
 struct JudgeOptions {
-  unsigned rounds = 10;
-  Refusals refusals = Refusals::exact;
+  unsigned rounds = 10;                 ///< histories, until one is a no
+  Refusals refusals = Refusals::exact;  ///< what a history is held to
   /// What a killed party was taking may be offered again, and out of order.
   bool redelivers = false;
   /// Of each round.
   SearchLimits limits = {};
+  /// Of the first round; without it the number in SLUICE_TEST_SEED, or 1.
   std::optional<std::uint64_t> seed = {};
   /// For the picture; else as save_picture() has it.
   std::string directory = {};
 };
 
+/// What check_linearizable() has found.
 struct HistoryVerdict {
   /// No: of one round, the last; undecided: of one round at least, and none is a no.
   Linearizable answer = Linearizable::yes;
   /// What, why, the calls concerned, how to repeat it.
   std::string text;
-  std::string html;     ///< the picture, if the answer is no
-  std::string picture;  ///< its path
-  std::uint64_t seed = 0;
-  unsigned rounds = 0;
-  unsigned undecided = 0;
-  std::size_t calls = 0;
-  std::size_t pending = 0;  ///< of the calls: those whose party was killed in them
-  unsigned kills = 0;
-  std::size_t most_states = 0;
+  std::string html;                     ///< the picture, if the answer is no
+  std::string picture;                  ///< its path
+  std::uint64_t seed = 0;               ///< of the round that the answer comes of; 0 if that is yes
+  unsigned rounds = 0;                  ///< that were recorded
+  unsigned undecided = 0;               ///< of the rounds: over the limits of their search
+  std::size_t calls = 0;                ///< of all rounds
+  std::size_t pending = 0;              ///< of the calls: those whose party was killed in them
+  unsigned kills = 0;                   ///< of parties, in all rounds
+  std::size_t most_states = 0;          ///< that the search of a round looked at
   std::chrono::microseconds longest{};  ///< to decide a round
 };
 
-/// "name: yes, R rounds, C calls ...", and the text, if there is something to say.
+/// "yes, R rounds, C calls ...", and the text, if there is something to say.
 std::ostream& operator<<(std::ostream& out, const HistoryVerdict& verdict);
 
 }  // namespace sluice::testkit
@@ -93,6 +97,7 @@ testkit::HistoryVerdict judge_rounds(
 
 namespace sluice::testkit {
 
+/// Records and judges one round after another, until one is a no; forks, and draws that one.
 template <QueueAdapter A>
   requires std::same_as<typename A::value_type, std::uint64_t>
 [[nodiscard]] HistoryVerdict check_linearizable(const HistoryOptions& options = {},

@@ -33,16 +33,19 @@ namespace sluice::testkit {
 constexpr std::uint64_t item(std::uint32_t producer, std::uint32_t n) {
   return std::uint64_t{producer} << 32 | n;
 }
+/// The producer that item() was told.
 constexpr std::uint32_t producer_of(std::uint64_t item) {
   return static_cast<std::uint32_t>(item >> 32);
 }
+/// The n that item() was told: which of its producer's items it is.
 constexpr std::uint32_t number_of(std::uint64_t item) { return static_cast<std::uint32_t>(item); }
 
 /// A call, and what it gave.
 struct QueueCall {
+  /// Which one it was, in whatever form: one that waits is the same, a batch is one for each item.
   enum class Kind : std::uint8_t { push, pop, size, close };
 
-  Kind kind = Kind::push;
+  Kind kind = Kind::push;  ///< says what value and ok mean
   /// Of push, what it was given; of pop, what it gave; of size, how many.
   std::uint64_t value = 0;
   /// It gave true: there was room, or an item.
@@ -72,10 +75,13 @@ inline std::ostream& operator<<(std::ostream& out, const QueueCall& call) {
   return out << "close()";
 }
 
+/// The state of a queue: what is in it, and whether it is closed. A plain value.
 class QueueModel {
  public:
+  /// For linear_search(): it is a SequentialModel.
   using call_type = QueueCall;
 
+  /// Empty and open. `capacity` is in items, and counts only if the traits are bounded.
   QueueModel(const QueueTraits& traits, std::size_t capacity)
       : order_(traits.order), capacity_(traits.bounded ? capacity : QueueTraits::kAny) {}
 
@@ -95,9 +101,13 @@ class QueueModel {
     return true;
   }
 
+  /// How many items have gone in and not come out.
   [[nodiscard]] std::size_t size() const { return items_.size(); }
+  /// How many it can hold; QueueTraits::kAny if it has no bound.
   [[nodiscard]] std::size_t capacity() const { return capacity_; }
+  /// Whether it has no room: a push that gives true may not come next.
   [[nodiscard]] bool is_full() const { return items_.size() >= capacity_; }
+  /// Whether a close() has come: no push may give true from then on.
   [[nodiscard]] bool is_closed() const { return is_closed_; }
   /// As they lie in it: the oldest first.
   [[nodiscard]] const std::deque<std::uint64_t>& items() const { return items_; }

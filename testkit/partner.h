@@ -28,6 +28,7 @@ class PartnerProcess;
 
 namespace sluice::testkit {
 
+/// What the partner of a victim knows of it; lent to CrashOperation::partner.
 class Partner {
  public:
   /// Lets the victim start. Its operation begins when this process sleeps or has ended, so that a

@@ -28,6 +28,7 @@
 
 namespace sluice::testkit {
 
+/// The suite of check_queue_properties(), for a QueueAdapter of numbers.
 template <class A>
 class QueueProperties : public testing::Test {};
 TYPED_TEST_SUITE_P(QueueProperties);
@@ -41,6 +42,7 @@ TYPED_TEST_P(QueueProperties, AnySequenceOfCalls) {
 REGISTER_TYPED_TEST_SUITE_P(QueueProperties, AnySequenceOfCalls);
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(QueueProperties);
 
+/// The suite of check_deque_properties(), for a DequeAdapter.
 template <class A>
 class DequeProperties : public testing::Test {};
 TYPED_TEST_SUITE_P(DequeProperties);
@@ -53,6 +55,7 @@ TYPED_TEST_P(DequeProperties, AnySequenceOfCalls) {
 REGISTER_TYPED_TEST_SUITE_P(DequeProperties, AnySequenceOfCalls);
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(DequeProperties);
 
+/// The suite of check_joinable_properties(), for a JoinableAdapter.
 template <class A>
 class JoinableProperties : public testing::Test {};
 TYPED_TEST_SUITE_P(JoinableProperties);

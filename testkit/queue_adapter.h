@@ -53,6 +53,7 @@ enum class QueueOrder : std::uint8_t {
   priority,           ///< the smallest first
 };
 
+/// The enumerator's name.
 inline std::ostream& operator<<(std::ostream& out, QueueOrder order) {
   constexpr const char* kNames[] = {"fifo", "per_producer_fifo", "lifo", "priority"};
   return out << kNames[static_cast<std::size_t>(order)];
@@ -63,11 +64,12 @@ struct QueueTraits {
   /// As many threads as there are.
   static constexpr std::size_t kAny = ~std::size_t{0};
 
-  QueueOrder order = QueueOrder::fifo;
+  QueueOrder order = QueueOrder::fifo;  ///< which all checks hold it to
   /// try_push() is false while capacity() items are in it, and only then.
   bool bounded = true;
-  /// How many threads may push at once, and how many may pop.
+  /// How many threads, or processes, may push at once.
   std::size_t producers = kAny;
+  /// How many may pop at once.
   std::size_t consumers = kAny;
 };
 
@@ -102,6 +104,7 @@ concept InheritedAdapter = LocalAdapter<A> && requires(const A& queue) {
 template <class A>
 concept ProcessAdapter = SharedAdapter<A> || InheritedAdapter<A>;
 
+/// Has calls that wait for room, or for an item, unless it is closed.
 template <class A>
 concept BlockingAdapter = QueueAdapter<A> && requires(A& queue, typename A::value_type item,
                                                       typename A::value_type& out) {
@@ -109,14 +112,17 @@ concept BlockingAdapter = QueueAdapter<A> && requires(A& queue, typename A::valu
   { queue.pop(out) } -> std::same_as<bool>;
 };
 
+/// Can be told that nothing more comes: pushes fail from then on, pops once it is empty.
 template <class A>
 concept ClosableAdapter = QueueAdapter<A> && requires(A& queue) { queue.close(); };
 
+/// Says how many items are in it: with nobody else at work, exactly.
 template <class A>
 concept SizedAdapter = QueueAdapter<A> && requires(A& queue) {
   { queue.size() } -> std::convertible_to<std::size_t>;
 };
 
+/// Takes and gives several items in a call, or fewer than asked for, and says how many.
 template <class A>
 concept BatchAdapter =
     QueueAdapter<A> && requires(A& queue, std::span<const typename A::value_type> in,

@@ -48,8 +48,11 @@
 
 namespace sluice::testkit {
 
+/// The queues of one run, each with the cases that it can do.
 class QueueBench {
  public:
+  /// Takes it into each case that its constraint and traits allow; measures nothing yet. The first
+  /// one is what the others are compared with.
   template <template <class> class Adapter>
   void add(const std::string& name) {
     static_assert(Carries<Adapter, bench::Message<8>>, "a queue of plain structs is compared");

@@ -51,6 +51,7 @@ namespace sluice::testkit {
 /// struct MyKit { template <class T> using Adapter = MyAdapter<T, 64>; };
 template <template <class> class A>
 struct QueueKit {
+  /// The adapter of this item, if the queue can carry it.
   template <class T>
   using Adapter = A<T>;
 };
@@ -60,8 +61,9 @@ template <class Kit>
 concept KitOfQueue = internal::KitCarries<Kit, std::uint64_t> &&
                      MakeableAdapter<typename Kit::template Adapter<std::uint64_t>>;
 
+/// One check, of the queue of one kit.
 struct QueueCheck {
-  const char* name;
+  const char* name;  ///< for find_check(); as in the table at the top
   /// Why it says nothing of this queue; nullptr if it does.
   const char* left_out;
   /// What is wrong, or an empty string. Of a check that is left out: the latter.

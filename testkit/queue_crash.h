@@ -48,22 +48,27 @@
 
 namespace sluice::testkit {
 
+/// What can be killed: an adapter that works between processes, of one of the kit's items.
 template <class A>
 concept CrashAdapter = ProcessAdapter<A> && KitItem<typename A::value_type>;
 
+/// Kills one process at each kill point of a push, a pop, and batches; what is wrong, or nothing.
 template <CrashAdapter A>
 [[nodiscard]] std::string check_step_kill(const QueueCrashOptions& options = {}) {
   return internal::QueueStepKill<A>(options).run();
 }
+/// Given an adapter's template, takes the most telling items that it can carry.
 template <template <class> class Adapter>
 [[nodiscard]] std::string check_step_kill(const QueueCrashOptions& options = {}) {
   return check_step_kill<OfKitItems<Adapter>>(options);
 }
 
+/// Kills producers at random, then consumers as well; what is wrong, or nothing.
 template <CrashAdapter A>
 [[nodiscard]] std::string check_kill_stress(const QueueCrashOptions& options = {}) {
   return internal::QueueKillStress<A>(options).run();
 }
+/// Given an adapter's template, takes the most telling items that it can carry.
 template <template <class> class Adapter>
 [[nodiscard]] std::string check_kill_stress(const QueueCrashOptions& options = {}) {
   return check_kill_stress<OfKitItems<Adapter>>(options);

@@ -19,12 +19,13 @@ namespace sluice::testkit {
 /// each time. It counts neither for nor against the queue.
 inline constexpr std::string_view kNoVerdict = "no verdict: ";
 
+/// How thoroughly the users of a queue are killed, and how patient the survivors are.
 struct QueueCrashOptions {
   /// quick: push and pop of a half full queue, and, in the plain mode, batches where there are
   /// such; a stress of half a second. full: of empty and full ones as well, with more second
   /// deaths, batches in all modes; two seconds.
   CrashProfile profile = CrashProfile::quick;
-  /// Asked for; small, so that everything happens soon.
+  /// Asked for by check_step_kill(); small, so that everything happens soon.
   std::size_t capacity = 5;
   /// So much room a death may cost for good. A queue that promises its whole capacity loses none.
   std::size_t room_lost_by_a_death = 0;

@@ -50,9 +50,10 @@ namespace sluice::testkit {
 template <class A>
 concept FuzzAdapter = (LocalAdapter<A> || ProcessAdapter<A>) && KitItem<typename A::value_type>;
 
+/// What those are told that make their inputs from a seed.
 struct QueueFuzzOptions {
-  std::uint64_t seed = 1;
-  std::uint64_t cases = 1000;
+  std::uint64_t seed = 1;      ///< the same seed gives the same inputs
+  std::uint64_t cases = 1000;  ///< inputs, each on a queue of its own
   /// A case that takes longer hangs.
   std::chrono::milliseconds limit{5000};
 };
@@ -79,6 +80,7 @@ int fuzz_calls(const std::uint8_t* data, std::size_t size) {
   if (!wrong.empty()) internal::abort_with(wrong + "\n" + internal::text_of_calls(input));
   return 0;
 }
+/// For LLVMFuzzerTestOneInput, of calls in hostile memory: 0, or it aborts.
 template <FuzzAdapter A>
   requires ProcessAdapter<A>
 int fuzz_memory(const std::uint8_t* data, std::size_t size) {
@@ -120,24 +122,27 @@ template <FuzzAdapter A>
   return wrong;
 }
 
-// The same of an adapter's template, with the most telling items that it can carry.
-
+/// Given an adapter's template, takes the most telling items that it can carry.
 template <template <class> class Adapter>
 int fuzz_calls(const std::uint8_t* data, std::size_t size) {
   return fuzz_calls<OfKitItems<Adapter>>(data, size);
 }
+/// Given an adapter's template, takes the most telling items that it can carry.
 template <template <class> class Adapter>
 int fuzz_memory(const std::uint8_t* data, std::size_t size) {
   return fuzz_memory<OfKitItems<Adapter>>(data, size);
 }
+/// Given an adapter's template, takes the most telling items that it can carry.
 template <template <class> class Adapter>
 [[nodiscard]] std::string check_fuzz_calls(const QueueFuzzOptions& options = {}) {
   return check_fuzz_calls<OfKitItems<Adapter>>(options);
 }
+/// Given an adapter's template, takes the most telling items that it can carry.
 template <template <class> class Adapter>
 [[nodiscard]] std::string check_fuzz_memory(const QueueFuzzOptions& options = {}) {
   return check_fuzz_memory<OfKitItems<Adapter>>(options);
 }
+/// Given an adapter's template, takes the most telling items that it can carry.
 template <template <class> class Adapter>
 [[nodiscard]] std::string check_fuzz(std::uint64_t seed, std::uint64_t cases) {
   return check_fuzz<OfKitItems<Adapter>>(seed, cases);

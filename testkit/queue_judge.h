@@ -39,8 +39,9 @@
 
 namespace sluice::testkit {
 
+/// Whether there is an order; and which, or what shows that there is none.
 struct Judgement {
-  Linearizable answer = Linearizable::undecided;
+  Linearizable answer = Linearizable::undecided;  ///< undecided: a search was over its limits
   /// One sentence, if the answer is not yes.
   std::string why;
   /// Places in the history, by the beginning of the calls: those that show it.
@@ -50,10 +51,11 @@ struct Judgement {
   /// Yes: the order that was found. No: one of all that returned before certain_at, and of those
   /// pending calls that it needs.
   std::vector<Placed<QueueCall>> order;
-  std::size_t states = 0;  ///< that were looked at to answer, but not to explain
-  std::chrono::microseconds time{};
+  std::size_t states = 0;            ///< that were looked at to answer, but not to explain
+  std::chrono::microseconds time{};  ///< to answer, but not to explain
 };
 
+/// Looks for an order that a queue of these traits and of so many items allows.
 [[nodiscard]] Judgement judge_history(const History& history, const QueueTraits& traits,
                                       std::size_t capacity, const SearchLimits& limits = {});
 

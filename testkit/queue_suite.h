@@ -26,9 +26,11 @@
 
 namespace sluice::testkit {
 
+/// The fixture of all its tests, to be instantiated with a QueueKit.
 template <class Kit>
 class QueueSuite : public testing::Test {
  protected:
+  /// Runs the check of this name in a process of its own: the test passes, fails, or is skipped.
   void run(std::string_view name) {
     const QueueCheck check = find_check<Kit>(name);
     if (check.left_out != nullptr) GTEST_SKIP() << check.left_out;

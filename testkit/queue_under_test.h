@@ -34,12 +34,15 @@
 
 namespace sluice::testkit {
 
+/// Whatever a process can make for itself alone.
 template <class A>
 concept MakeableAdapter = LocalAdapter<A> || SharedAdapter<A>;
 
+/// An adapter that was just made, and the memory that it wants: a SharedAdapter's is private here.
 template <MakeableAdapter A>
 class QueueUnderTest {
  public:
+  /// Asks for so many items. A SharedAdapter gets zeroed memory, aligned to 4096 bytes.
   explicit QueueUnderTest(std::size_t capacity) : capacity_(capacity) {
     if constexpr (LocalAdapter<A>) {
       queue_.emplace(capacity);
@@ -56,7 +59,9 @@ class QueueUnderTest {
   QueueUnderTest& operator=(const QueueUnderTest&) = delete;
   ~QueueUnderTest() = default;
 
+  /// The adapter; it lives as long as this.
   A& operator*() { return *queue_; }
+  /// The same, for a call on it.
   A* operator->() { return &*queue_; }
   /// What it holds; of an unbounded one, what was asked for.
   [[nodiscard]] std::size_t capacity() const { return capacity_; }
@@ -76,27 +81,33 @@ class QueueUnderTest {
 template <MakeableAdapter A>
 class QueueFollower {
  public:
+  /// What the queue carries; made from an id by its constructor.
   using Item = typename A::value_type;
 
+  /// Makes the queue, and a model of as many items as it says that it holds.
   explicit QueueFollower(std::size_t capacity)
       : queue_(capacity), model_(A::kTraits, queue_.capacity()) {}
 
+  /// To look at. What is pushed or popped here the model does not know.
   QueueUnderTest<A>& queue() { return queue_; }
+  /// What must be in the queue now, if all calls were right.
   [[nodiscard]] const QueueModel& model() const { return model_; }
   /// The first call that may not have given what it gave; or an empty string.
   [[nodiscard]] const std::string& wrong() const { return wrong_; }
 
+  /// By try_push(). False if this call, or one before it, gave what it may not have given.
   bool push(std::uint64_t id) {
     internal::note_call("try_push()");
     return follow({QueueCall::Kind::push, id, queue_->try_push(Item(id))});
   }
+  /// By try_pop(); whatever may come out is right. False as of push().
   bool pop() {
     Item out{};
     internal::note_call("try_pop()");
     const bool ok = queue_->try_pop(out);
     return follow({QueueCall::Kind::pop, ok ? internal::id_of(out) : 0, ok});
   }
-  /// The forms that wait, where they need not.
+  /// By the adapter's push(), where the model says that it need not wait; else by try_push().
   bool push_without_wait(std::uint64_t id) {
     if constexpr (BlockingAdapter<A>) {
       if (!model_.is_full() || model_.is_closed()) {
@@ -106,6 +117,7 @@ class QueueFollower {
     }
     return push(id);
   }
+  /// By the adapter's pop(), where it need not wait; else by try_pop().
   bool pop_without_wait() {
     if constexpr (BlockingAdapter<A>) {
       if (model_.size() != 0 || model_.is_closed()) {
@@ -117,6 +129,7 @@ class QueueFollower {
     }
     return pop();
   }
+  /// By size(), which must be what the model has. True without a call if there is none.
   bool look_at_size() {
     if constexpr (SizedAdapter<A>) {
       internal::note_call("size()");
@@ -125,6 +138,7 @@ class QueueFollower {
       return true;
     }
   }
+  /// Closes queue and model. True without a call if the adapter has no close().
   bool close() {
     if constexpr (ClosableAdapter<A>) {
       internal::note_call("close()");
@@ -135,6 +149,7 @@ class QueueFollower {
     }
   }
 
+  /// By try_push_n(), which may push fewer; but not none where all have room.
   bool push_n(std::span<const std::uint64_t> ids)
     requires BatchAdapter<A>
   {
@@ -151,6 +166,7 @@ class QueueFollower {
     }
     return good;
   }
+  /// By try_pop_n(), into `room`; it may pop fewer than there are, but not none.
   bool pop_n(std::span<std::uint64_t> room)
     requires BatchAdapter<A>
   {

@@ -116,16 +116,19 @@ namespace sluice::testkit {
 
 /// The environment of virtual threads: RealLockEnv's members.
 struct ScheduledEnv {
+  /// A step; gives any of the last values that C++20 lets this thread read (see the top).
   template <class T>
   static T load(const internal::Word<T>& word, std::memory_order order) noexcept {
     if (!internal::Schedule::running()) return internal::RealEnv::load(word, order);
     return from_bits<T>(internal::Schedule::load(at(word), order));
   }
+  /// A step, after which a mortal thread may be killed.
   template <class T>
   static void store(internal::Word<T>& word, T value, std::memory_order order) noexcept {
     if (!internal::Schedule::running()) return internal::RealEnv::store(word, value, order);
     internal::Schedule::store(at(word), to_bits(value), order);
   }
+  /// Strong, but may fail on an older value; `expected` is then what was read, with relaxed order.
   template <class T>
   static bool cas(internal::Word<T>& word, T& expected, T desired,
                   std::memory_order success) noexcept {
@@ -137,12 +140,14 @@ struct ScheduledEnv {
     expected = from_bits<T>(found);
     return done;
   }
+  /// Adds to the latest value, and returns what that was; sums wrap around.
   template <class T>
   static T fetch_add(internal::Word<T>& word, T value, std::memory_order order) noexcept {
     if (!internal::Schedule::running()) return internal::RealEnv::fetch_add(word, value, order);
     return from_bits<T>(internal::Schedule::modify(at(word), internal::Schedule::Modify::add,
                                                    to_bits(value), order));
   }
+  /// Sets bits in the latest value, and returns what that was.
   template <class T>
   static T fetch_or(internal::Word<T>& word, T bits, std::memory_order order) noexcept {
     if (!internal::Schedule::running()) return internal::RealEnv::fetch_or(word, bits, order);
@@ -150,29 +155,47 @@ struct ScheduledEnv {
                                                    to_bits(bits), order));
   }
 
+  /// A step: sequentially consistent, as memory_order_seq_cst is. Nothing between schedules.
   static void fence() noexcept { internal::Schedule::fence(); }
+  /// A fence where Membarrier is `unregistered`; else nothing, as the other side pays.
   static void light_barrier() noexcept { internal::Schedule::light_barrier(); }
+  /// A fence in each thread, one after the other, a step each; of the caller alone where Membarrier
+  /// is `unregistered`. False where it is `refused`.
   static bool heavy_barrier() noexcept { return internal::Schedule::heavy_barrier(false); }
+  /// As heavy_barrier(): here each thread is a process.
   static bool heavy_barrier_within_process() noexcept {
     return internal::Schedule::heavy_barrier(true);
   }
 
+  /// Sleeps if the word's low 32 bits are `expected`, until a wake or until time has jumped to
+  /// `until`; nobody interrupts it. Between schedules, a timeout at once.
   template <class T>
   static internal::FutexWait futex_wait(internal::Word<T>& word, std::uint32_t expected,
                                         Deadline::TimePoint until) noexcept {
     return internal::Schedule::futex_wait(at(word), expected, until);
   }
+  /// Wakes up to `count` sleepers, the longest asleep first, and says how many. A step.
   template <class T>
   static int futex_wake(internal::Word<T>& word, int count) noexcept {
     return internal::Schedule::futex_wake(at(word), count);
   }
 
+  /// The schedule's own time, for deadlines: it begins anew with each schedule and goes on by 1 ns
+  /// a step.
   static Deadline::TimePoint now() noexcept { return internal::Schedule::now(); }
+  /// As yield(): who spins gives way to whom it waits for.
   static void pause() noexcept { internal::Schedule::yield(); }
+  /// A step that another thread takes first, if one can run.
   static void yield() noexcept { internal::Schedule::yield(); }
 
+  /// What the virtual thread that runs knows of its locks; between schedules, a bystander's, who
+  /// never dies.
   static internal::ThreadState& self() noexcept { return internal::Schedule::self(); }
+  /// How the virtual thread signs: its tag, from 1 in the order of Scenario::threads, above its
+  /// thread id.
   static std::uint64_t me() noexcept { return internal::Schedule::self().me; }
+  /// A step: dead only once all steps of that thread's death are done. Who has returned is alive; a
+  /// tag that nobody has is dead.
   static Liveness probe(std::uint32_t tag) noexcept { return internal::Schedule::probe(tag); }
 
  private:
@@ -199,22 +222,28 @@ struct ScheduledEnv {
 template <class T>
 class ScheduledData {
  public:
+  /// Holds T().
   ScheduledData() = default;
 
+  /// Reads; a write of another thread that is not ordered with it ends the schedule. No step.
   [[nodiscard]] T get() const noexcept {
     internal::Schedule::read_data(this);
     return value_;
   }
+  /// Writes; any access of another thread that is not ordered with it ends the schedule. No step.
   void set(T value) noexcept {
     internal::Schedule::write_data(this);
     value_ = value;
   }
+  /// As get().
   // NOLINTNEXTLINE(google-explicit-constructor): stands for a T
   operator T() const noexcept { return get(); }
+  /// As set().
   ScheduledData& operator=(T value) noexcept {
     set(value);
     return *this;
   }
+  /// get(), then set(): two accesses, between which nobody else runs.
   ScheduledData& operator+=(T value) noexcept {
     set(get() + value);
     return *this;
@@ -234,20 +263,22 @@ void renew(T& object) {
   ::new (static_cast<void*>(&object)) T();
 }
 
+/// A virtual thread of a scenario: a process of its own, with a tag and locks of its own.
 struct ScheduledThread {
-  std::function<void()> body;
-  bool mortal = false;  ///< may be killed, if ExploreOptions::deaths allows any
+  std::function<void()> body;  ///< runs once in each schedule; an empty one is refused
+  bool mortal = false;         ///< may be killed, if ExploreOptions::deaths allows any
 };
 
 /// What a trace calls the words of an object.
 struct ScheduledName {
+  /// Keeps the object's address: there it must be in each schedule.
   template <class T>
   ScheduledName(std::string as, const T& object)
       : text(std::move(as)), begin(reinterpret_cast<std::uintptr_t>(&object)), bytes(sizeof(T)) {}
 
-  std::string text;
-  std::uintptr_t begin;
-  std::size_t bytes;
+  std::string text;      ///< the name; with "+offset" for a word that is not the object's first
+  std::uintptr_t begin;  ///< the object's address
+  std::size_t bytes;     ///< its size: addresses from `begin` on that bear the name
 };
 
 /// How a schedule ended.
@@ -258,15 +289,19 @@ struct ScheduleEnd {
 
 /// What is explored. `threads` is required.
 struct Scenario {
-  std::string name;
+  std::string name;  ///< begins the line of the result
   /// Before each schedule: puts the shared state back to its start.
   std::function<void()> setup = {};
+  /// All that run, 1 to 16; the first one is T0 in traces, and has tag 1.
   std::vector<ScheduledThread> threads = {};
   /// After each schedule: what is wrong, or an empty string.
   std::function<std::string(const ScheduleEnd&)> check = {};
+  /// For traces and failures; a word without a name is an address there.
   std::vector<ScheduledName> names = {};
 };
 
+/// Which schedules are tried: by chance, by chance that finds bugs of a given depth, or all within
+/// bounds.
 enum class Strategy : std::uint8_t { random, pct, exhaustive };
 
 /// Whether loads may give other values than the latest.
@@ -276,54 +311,60 @@ enum class MemoryOrder : std::uint8_t { weak, sequential };
 enum class KernelHelp : std::uint8_t {
   none,     ///< nothing: get_robust_list(2) was refused, or another pid namespace
   to_zero,  ///< up to Linux 6.1: of free locks, it wakes a waiter only of those that are all zero
-  full,
+  full,     ///< later ones: a waiter of any free lock
 };
 
+/// What membarrier(2), on which heavy_barrier() rests, does in the scenario.
 enum class Membarrier : std::uint8_t {
-  works,
+  works,         ///< heavy_barrier() is a fence in each thread, light_barrier() nothing
   refused,       ///< to the waiter: heavy_barrier() is false, light_barrier() nothing
   unregistered,  ///< by nobody: light_barrier() is a fence
 };
 
+/// How schedules are chosen, how many at most, and what may happen in each.
 struct ExploreOptions {
-  Strategy strategy = Strategy::random;
-  std::uint64_t seed = 1;
-  std::uint64_t schedules = 10000;  ///< at most
-  unsigned depth = 3;               ///< pct
-  unsigned preemptions = 2;         ///< exhaustive
-  unsigned old_values = 1;          ///< exhaustive
-  unsigned deaths = 0;              ///< per schedule, at most
-  unsigned timeouts = 0;            ///< more than these per schedule are a lost wake-up
-  unsigned early_timeouts = 0;      ///< per schedule: while others could run
-  unsigned steps = 5000;            ///< a longer schedule is a failure
-  unsigned history = 4;
-  MemoryOrder memory = MemoryOrder::weak;
-  KernelHelp kernel = KernelHelp::full;
-  Membarrier membarrier = Membarrier::works;
+  Strategy strategy = Strategy::random;       ///< says which of the bounds below count
+  std::uint64_t seed = 1;                     ///< random, pct: that of the first schedule
+  std::uint64_t schedules = 10000;            ///< at most
+  unsigned depth = 3;                         ///< pct
+  unsigned preemptions = 2;                   ///< exhaustive
+  unsigned old_values = 1;                    ///< exhaustive
+  unsigned deaths = 0;                        ///< per schedule, at most
+  unsigned timeouts = 0;                      ///< more than these per schedule are a lost wake-up
+  unsigned early_timeouts = 0;                ///< per schedule: while others could run
+  unsigned steps = 5000;                      ///< a longer schedule is a failure
+  unsigned history = 4;                       ///< weak: a load gives one of so many last values
+  MemoryOrder memory = MemoryOrder::weak;     ///< sequential: each load gives the latest
+  KernelHelp kernel = KernelHelp::full;       ///< what it does for who dies
+  Membarrier membarrier = Membarrier::works;  ///< what heavy_barrier() can rely on
   /// ScheduleResult::choices of a failure: runs that schedule alone, whatever the strategy. All
   /// but strategy, seed and its bounds must be as they were.
   std::string replay = {};
 };
 
+/// What explore() has found; of a failure, what happened and how to see it again.
 struct ScheduleResult {
-  std::string name;
-  std::uint64_t schedules = 0;
-  std::uint64_t steps = 0;     ///< of all
-  std::uint64_t deaths = 0;    ///< of all
-  std::uint64_t timeouts = 0;  ///< of all: those that were the only thing to help
-  bool complete = false;       ///< exhaustive: no schedule within the bounds was left out
-  std::string failure;         ///< what went wrong; empty if nothing did
-  std::string strategy;        ///< what found it, with its seed: `schedules = 1` repeats it
-  std::string choices;         ///< for ExploreOptions::replay
-  std::string trace;           ///< its last steps, one a line
-  std::chrono::milliseconds time{};
+  std::string name;                  ///< Scenario::name
+  std::uint64_t schedules = 0;       ///< that were run, also the one that failed
+  std::uint64_t steps = 0;           ///< of all
+  std::uint64_t deaths = 0;          ///< of all
+  std::uint64_t timeouts = 0;        ///< of all: those that were the only thing to help
+  bool complete = false;             ///< exhaustive: no schedule within the bounds was left out
+  std::string failure;               ///< what went wrong; empty if nothing did
+  std::string strategy;              ///< what found it, with its seed: `schedules = 1` repeats it
+  std::string choices;               ///< for ExploreOptions::replay
+  std::string trace;                 ///< its last steps, one a line
+  std::chrono::milliseconds time{};  ///< that all of it took
 
+  /// True if no schedule failed; a proof, within the bounds, only if it is `complete` as well.
   [[nodiscard]] bool holds() const noexcept { return failure.empty(); }
 };
 
 /// One line; after a failure the trace as well.
 std::ostream& operator<<(std::ostream& out, const ScheduleResult& result);
 
+/// Runs schedules in the calling thread until one fails, or there are no more. Not within an
+/// explore() of the same thread: std::logic_error.
 [[nodiscard]] ScheduleResult explore(const Scenario& scenario, const ExploreOptions& options = {});
 
 }  // namespace sluice::testkit

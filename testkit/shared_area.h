@@ -47,12 +47,16 @@ class SharedArea {
   static_assert(alignof(T) <= 4096, "the T lies at the start of a page");
 
  public:
+  /// Maps zeroed memory and makes a T in it. Throws std::system_error if there is none.
   SharedArea() : memory_(internal::map_shared(sizeof(T))) { object_ = ::new (memory_) T(); }
+  /// Unmaps it in this process; others keep theirs.
   ~SharedArea() { internal::unmap_shared(memory_, sizeof(T)); }
   SharedArea(const SharedArea&) = delete;
   SharedArea& operator=(const SharedArea&) = delete;
 
+  /// The T: of each child the same one as of its parent.
   T& operator*() const noexcept { return *object_; }
+  /// The same, for a member of it.
   T* operator->() const noexcept { return object_; }
 
   /// The bytes of the T, for CrashOperation::shared.

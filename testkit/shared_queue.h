@@ -106,12 +106,14 @@ class QueuePlace<A> {
 
 namespace sluice::testkit {
 
+/// A queue that forked children share, and whose bytes can be kept and put back.
 template <ProcessAdapter A>
 class SharedQueue {
  public:
   /// What the shared bytes were at some moment.
   using Image = std::vector<std::byte>;
 
+  /// Makes it for so many items, before the forks.
   explicit SharedQueue(std::size_t capacity) : place_(capacity), made_(image()) {}
 
   /// This process's adapter. Of a SharedAdapter each call makes a new one, in place of the last.
@@ -126,10 +128,12 @@ class SharedQueue {
     }
   }
 
+  /// A copy of all that outlives a process, as it is now.
   [[nodiscard]] Image image() const {
     const std::span<std::byte> all = bytes();
     return {all.begin(), all.end()};
   }
+  /// Writes an image of this queue back over its bytes, while no other process uses them.
   void restore(const Image& image) { std::memcpy(bytes().data(), image.data(), image.size()); }
 
   /// All that outlives a process, for CrashOperation::shared.

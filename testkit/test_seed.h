@@ -10,6 +10,7 @@
 
 namespace sluice::testkit {
 
+/// The number in SLUICE_TEST_SEED, or `otherwise` if that is not set, or empty.
 [[nodiscard]] std::uint64_t test_seed(std::uint64_t otherwise = 1);
 
 }  // namespace sluice::testkit

@@ -25,17 +25,20 @@ namespace sluice::testkit {
 /// The time of what has not happened.
 inline constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 
+/// A call, who made it, and when. Plain values.
 template <class Call>
 struct TimedCall {
-  std::uint32_t party = 0;
-  Call call;
-  std::int64_t from = 0;
+  std::uint32_t party = 0;  ///< who called: numbers from 0 on, without large gaps
+  Call call;                ///< and what it gave, if it is answered
+  std::int64_t from = 0;    ///< before all that it did
   /// kNever: it has not returned. It may have happened, now or later, or not.
   std::int64_t to = kNever;
   /// False: nobody knows what it gave.
   bool answered = true;
 
+  /// Whether it has not returned, as far as is known.
   [[nodiscard]] bool is_pending() const { return to == kNever; }
+  /// Whether it had returned before the other began; no, if they share an instant.
   [[nodiscard]] bool precedes(const TimedCall& other) const { return to < other.from; }
 };
 

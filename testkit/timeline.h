@@ -28,31 +28,36 @@
 
 namespace sluice::testkit {
 
+/// One call, as it is drawn.
 struct Bar {
+  /// What a call did; each kind has a tint of its own. A refusal is an "empty" or a "full".
   enum class Kind : std::uint8_t { push, pop, refusal, other };
 
-  std::size_t lane = 0;
-  std::string label;
-  Kind kind = Kind::push;
-  std::int64_t from = 0;
-  std::int64_t to = kNever;
-  bool is_culprit = false;
+  std::size_t lane = 0;      ///< an index into Timeline::lanes, which must have it
+  std::string label;         ///< stands in the bar, which is as wide as it takes
+  Kind kind = Kind::push;    ///< chooses the tint
+  std::int64_t from = 0;     ///< when it was called
+  std::int64_t to = kNever;  ///< when it returned; kNever: the bar is open to the right
+  bool is_culprit = false;   ///< shows the fault: framed, on a red ground
   /// Its place in an order of the calls.
   std::optional<std::size_t> place = {};
 };
 
+/// What is drawn, and the words with it.
 struct Timeline {
-  std::string title;
-  std::string sentence;
-  std::vector<std::string> lanes;
-  std::vector<Bar> bars = {};
+  std::string title;               ///< of the page
+  std::string sentence;            ///< what the picture shows; on the page, above it
+  std::vector<std::string> lanes;  ///< the parties' names, from the top down
+  std::vector<Bar> bars = {};      ///< in any order; those of a lane one after another
   /// Where the page draws a line: here it was certain.
   std::int64_t certain_at = kNever;
   /// Calls that are not drawn; the page says how many.
   std::size_t hidden = 0;
 };
 
+/// The drawing alone, with its styles: without title, sentence and legend.
 [[nodiscard]] std::string timeline_svg(const Timeline& timeline);
+/// The page: title, sentence, drawing, legend; for save_picture().
 [[nodiscard]] std::string timeline_html(const Timeline& timeline);
 
 /// Writes it to `name`.html in the directory, or, without one, to where Bazel collects what tests

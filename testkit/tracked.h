@@ -36,6 +36,7 @@ class Ledger {
  public:
   /// Forgets everything. Items that live on are strangers from now on.
   static void reset();
+  /// Items made since reset() and not destroyed yet; while threads work, about so many.
   [[nodiscard]] static std::size_t alive();
   /// The first thing that went wrong, or an empty string.
   [[nodiscard]] static std::string wrong();
@@ -52,27 +53,36 @@ class Ledger {
   static void used(const void* item, Use how);
 };
 
+/// An item with a number, whose makings, uses and end the Ledger notes. Nothing of it throws.
 class Tracked {
  public:
   /// Of an item that was made without one, or whose value was moved away.
   static constexpr std::uint64_t kNone = ~std::uint64_t{0};
 
+  /// Without a value: its id is kNone.
   Tracked() noexcept : Tracked(kNone) {}
+  /// An item of this number, by which the Ledger names it, as producer:number (testkit/models.h).
   explicit Tracked(std::uint64_t id) noexcept : id_(id) { Ledger::born(this, id_); }
+  /// One more item, of the same number.
   Tracked(const Tracked& other) noexcept : id_(copy_of(other)) { Ledger::born(this, id_); }
+  /// Takes the number; `other` lives on without one, and wants to be destroyed like any.
   Tracked(Tracked&& other) noexcept : id_(take_from(other)) { Ledger::born(this, id_); }
+  /// Takes the same number. Both must live.
   Tracked& operator=(const Tracked& other) noexcept {
     Ledger::used(this, Ledger::Use::assigned_to);
     if (this != &other) set(copy_of(other));
     return *this;
   }
+  /// Takes the number, and leaves `other` without one; to itself it does nothing. Both must live.
   Tracked& operator=(Tracked&& other) noexcept {
     Ledger::used(this, Ledger::Use::assigned_to);
     if (this != &other) set(take_from(other));
     return *this;
   }
+  /// A second time, or where none was made, it is a wrong that the Ledger notes.
   ~Tracked() { Ledger::died(this); }
 
+  /// Its number, or kNone. To ask one that does not live is a wrong that the Ledger notes.
   [[nodiscard]] std::uint64_t id() const noexcept {
     Ledger::used(this, Ledger::Use::read);
     return id_;
@@ -100,23 +110,31 @@ class Tracked {
   std::uint64_t id_;
 };
 
+/// What Throwing throws, and nobody else: a test can tell it from what a queue throws.
 struct ItemThrew : std::exception {
+  /// The same words of each item.
   [[nodiscard]] const char* what() const noexcept override { return "an item threw, as told"; }
 };
 
 /// A Tracked whose copies and moves throw when told to, with nothing made or changed.
 class Throwing : public Tracked {
  public:
+  /// Without a number; never throws.
   Throwing() noexcept = default;
+  /// An item of this number; to make one from a number never throws.
   explicit Throwing(std::uint64_t id) noexcept : Tracked(id) {}
+  /// Throws ItemThrew if throw_at() says so; then no item was made.
   Throwing(const Throwing& other) : Tracked((maybe_throw(), other)) {}
+  /// Throws as the copy does; then `other` still has its number.
   // NOLINTNEXTLINE(performance-noexcept-move-constructor): to throw is what it is for.
   Throwing(Throwing&& other) : Tracked((maybe_throw(), static_cast<Tracked&&>(other))) {}
+  /// Throws as the copy does; then this item is as it was.
   Throwing& operator=(const Throwing& other) {
     maybe_throw();
     Tracked::operator=(other);
     return *this;
   }
+  /// Throws as the copy does; then both items are as they were.
   // NOLINTNEXTLINE(performance-noexcept-move-constructor): as above.
   Throwing& operator=(Throwing&& other) {
     maybe_throw();
