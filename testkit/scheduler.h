@@ -174,6 +174,8 @@ struct ScheduledEnv {
   static internal::ThreadState& self() noexcept { return internal::Schedule::self(); }
   static std::uint64_t me() noexcept { return internal::Schedule::self().me; }
   static Liveness probe(std::uint32_t tag) noexcept { return internal::Schedule::probe(tag); }
+  /// No: each virtual thread is a participant of its own, for probe() to know.
+  static bool has_ended(std::uint32_t /*thread*/) noexcept { return false; }
 
  private:
   template <class T>
