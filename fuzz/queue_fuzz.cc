@@ -6,10 +6,6 @@
 // unmapped pages on both sides of it. And as long as nobody has written, what is popped is what was
 // pushed, in order and once.
 //
-// One thing that such a peer can do is known, and found now and then: it writes into a lock that
-// another thread of this very process holds it. That process lives, so close(), which has no
-// deadline, waits for the thread.
-//
 //   ./bazelw test //fuzz:queue_corpus_test                   # the corpus, with any compiler
 //   ./bazelw run --config=fuzz //fuzz:queue_fuzz -- -max_len=1024 $PWD/fuzz/corpus/queue
 //

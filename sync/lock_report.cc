@@ -41,8 +41,7 @@ LockReport report_lock(std::uint64_t word, Tag died) noexcept {
   if (LockWord::is_held(word)) {
     report.state = LockReport::State::held;
     report.owner = LockWord::tag_of(word);
-    report.thread =
-        static_cast<std::uint32_t>(word & LockWord::kThread & ~LockWord::kForeignThread);
+    report.thread = LockWord::thread_of(word);
   } else if (report.marked) {
     report.state = LockReport::State::owner_died;
     report.owner = died;

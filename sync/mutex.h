@@ -55,7 +55,7 @@
 // before taking: nothing. Killed as the owner: the kernel marks the lock and wakes a waiter within
 // some 25 us; where it does not (further locks that the thread held besides, get_robust_list(2)
 // refused, another pid namespace) a waiter finds out at the end of its slice, by asking whether the
-// owner's tag is alive. Killed between giving back and waking: the kernel wakes. Killed after
+// owner's tag is alive, and, if that is the waiter's own process, whether it has such a thread. Killed between giving back and waking: the kernel wakes. Killed after
 // having been woken: `waiters` is still set, since only a waker that woke nobody clears it, and
 // only in the word that it left itself, which has its tag: so the wake-up is passed on. (With a
 // mark the word has no tag, and such a wake-up may wait for the end of a slice.) Every loop is
@@ -304,7 +304,7 @@ class BasicMutex {
     // Relaxed: the answer leads to acquire(), which orders.
     const std::uint64_t word = Env::load(word_, std::memory_order_relaxed);
     if (!Word::is_held(word)) return (word & Word::kOwnerDied) != 0;
-    return word != Word::kDestroyed && Env::probe(Word::tag_of(word)) == Liveness::dead;
+    return word != Word::kDestroyed && internal::is_owner_dead<Env>(word);
   }
 
  private:
@@ -404,7 +404,7 @@ class BasicMutex {
 
   /// Does for the kernel what it did not do.
   void mark_if_dead(std::uint64_t word) noexcept {
-    if (Env::probe(Word::tag_of(word)) != Liveness::dead) return;
+    if (!internal::is_owner_dead<Env>(word)) return;
     // Acquire-release: the probe came after the kernel had dropped the dead owner's file lock, and
     // whoever takes the lock by this mark is to see what the owner wrote.
     Env::cas(word_, word, Word::abandoned(word), std::memory_order_acq_rel);
@@ -464,7 +464,7 @@ class BasicMutex {
     std::uint64_t word = Env::load(word_, std::memory_order_relaxed);
     for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
       const bool held = Word::is_held(word) && word != Word::kDestroyed;
-      if (held && Env::probe(Word::tag_of(word)) != Liveness::dead) return Status::busy;
+      if (held && !internal::is_owner_dead<Env>(word)) return Status::busy;
       // Acquire: the caller goes on with what the lock protected. Release: who takes the lock after
       // a reset() sees what the dead, and the caller before it, have written.
       if (!Env::cas(word_, word, end, std::memory_order_acq_rel)) continue;

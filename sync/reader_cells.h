@@ -96,7 +96,7 @@ class BasicReaderCells {
     Cell& cell = lines_[index].reader;
     // Relaxed: the swap decides.
     std::uint64_t word = Env::load(cell, std::memory_order_relaxed);
-    if (!LockWord::is_held(word) || Env::probe(LockWord::tag_of(word)) != Liveness::dead) return;
+    if (!LockWord::is_held(word) || !is_owner_dead<Env>(word)) return;
     // Acquire-release: the probe came after the kernel had dropped the dead reader's file lock, and
     // with it all that it had read.
     Env::cas(cell, word, LockWord::kFree, std::memory_order_acq_rel);

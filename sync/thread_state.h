@@ -49,6 +49,10 @@ struct LockWord {
   static constexpr std::uint32_t futex_of(std::uint64_t word) noexcept {
     return static_cast<std::uint32_t>(word);
   }
+  /// The thread id, as the owner knows it; 0 in a free word.
+  static constexpr std::uint32_t thread_of(std::uint64_t word) noexcept {
+    return static_cast<std::uint32_t>(word & kThread & ~kForeignThread);
+  }
   static constexpr bool is_held(std::uint64_t word) noexcept { return (word & kThread) != 0; }
   static constexpr std::uint64_t owner_of(std::uint64_t word) noexcept {
     return word & ~(kWaiters | kOwnerDied);

@@ -247,9 +247,13 @@ class Judge {
 class Redelivery {
  public:
   Redelivery(const QueueTraits& traits, std::size_t capacity, const SearchLimits& limits)
-      : traits_(traits), capacity_(capacity), limits_(limits) {}
+      : traits_(traits),
+        capacity_(capacity),
+        limits_(limits),
+        end_(Clock::now() + kSearches * limits.time) {}
 
-  /// A judgement that is not a no, if there is one without `most` of the items that `wrong` names.
+  /// A judgement that is not a no, if there is one without `most` of the items that `wrong` names;
+  /// undecided if there is no time to look for one.
   [[nodiscard]] std::optional<Judgement> try_without(const History& history, const Judgement& wrong,
                                                      std::size_t most) const {
     if (most == 0) return std::nullopt;
@@ -258,11 +262,8 @@ class Redelivery {
       const auto& timed = history[culprit];
       if (!timed.answered || !timed.call.ok || !tried.insert(timed.call.value).second) continue;
       if (!may_be_held(history, timed.call.value) || overtakes(history, timed.call.value)) continue;
-      const Part rest = part_of(history, [&](std::size_t i) {
-        const auto& other = history[i];
-        const bool is_named = is_push(other.call) || (other.answered && is_pop(other.call));
-        return !is_named || other.call.value != timed.call.value;
-      });
+      if (Clock::now() > end_) return out_of_time();
+      const Part rest = without(history, timed.call.value);
       Judgement judgement = judge_history(rest.calls, traits_, capacity_, limits_);
       for (auto& placed : judgement.order) placed.index = rest.places[placed.index];
       if (judgement.answer != Linearizable::no) return judgement;
@@ -275,6 +276,30 @@ class Redelivery {
   }
 
  private:
+  /// Of the time that one search may take: what a recorded history needs is a small part of one.
+  static constexpr int kSearches = 5;
+
+  static Judgement out_of_time() {
+    Judgement judgement;
+    judgement.why = "Which items the killed had taken was not found in time: nobody knows.";
+    return judgement;
+  }
+
+  /// Nor with what depends on how many items there are, while it was somewhere: whether one that is
+  /// held takes room is the queue's affair.
+  static Part without(const History& history, std::uint64_t item) {
+    const ItemLives lives(history);
+    const auto* life = lives.find(item);
+    return part_of(history, [&](std::size_t i) {
+      const auto& other = history[i];
+      if (internal::counts(other.call)) {
+        return other.to < life->push_from || life->pop_to < other.from;
+      }
+      const bool is_named = is_push(other.call) || (other.answered && is_pop(other.call));
+      return !is_named || other.call.value != item;
+    });
+  }
+
   static bool may_be_held(const History& history, std::uint64_t item) {
     const ItemLives lives(history);
     const auto* life = lives.find(item);
@@ -297,6 +322,7 @@ class Redelivery {
   QueueTraits traits_;
   std::size_t capacity_;
   SearchLimits limits_;
+  Clock::time_point end_;
 };
 
 /// The place of each call in the order; those that are not in it are not here.

@@ -61,7 +61,8 @@ struct Judgement {
 
 /// As judge_history(), for a queue that offers again, out of order, what a killed party was taking:
 /// for each pop whose answer is unknown, one item that it may have held is left out, if that makes
-/// the history right.
+/// the history right, and with it each "full" and size() while that item was somewhere. Undecided
+/// also after five times the time of a search.
 [[nodiscard]] Judgement judge_redelivering(const History& history, const QueueTraits& traits,
                                            std::size_t capacity, const SearchLimits& limits = {});
 

@@ -197,6 +197,8 @@ struct ScheduledEnv {
   /// A step: dead only once all steps of that thread's death are done. Who has returned is alive; a
   /// tag that nobody has is dead.
   static Liveness probe(std::uint32_t tag) noexcept { return internal::Schedule::probe(tag); }
+  /// No: each virtual thread is a participant of its own, for probe() to know.
+  static bool has_ended(std::uint32_t /*thread*/) noexcept { return false; }
 
  private:
   template <class T>

@@ -9,7 +9,10 @@
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #include <array>
@@ -20,6 +23,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <future>
+#include <ios>
 #include <mutex>
 #include <new>
 #include <sstream>
@@ -35,6 +40,7 @@
 #include "sluice/sync/owner_died.h"
 #include "sluice/sync/participant.h"
 #include "sluice/sync/status.h"
+#include "sluice/sync/thread_state.h"
 #include "sluice/tests/support/child_party.h"
 
 namespace sluice::tests {
@@ -265,6 +271,46 @@ TYPED_TEST(AnyMutex, NoCallIsACancellationPoint) {
 }
 
 // -------------------------------------------------------------------------------------------------
+// Threads of this process that are no more
+
+TYPED_TEST(AnyMutex, LocksOfAThreadThatLeftByTheKernelAloneAreTaken) {
+  // No destructor of the C library runs, and the kernel watches only the lock taken last. In a
+  // child, for what such a thread leaves allocated.
+  ChildParty([] {
+    std::array<TypeParam, 3> locks;
+    std::atomic<pid_t> thread = 0;
+    std::thread([&] {
+      for (TypeParam& lock : locks) lock.lock();
+      thread = gettid();
+      syscall(SYS_exit, 0);
+    }).detach();
+    while (thread == 0 || tgkill(getpid(), thread, 0) == 0) sched_yield();
+    for (TypeParam& lock : locks) {
+      ASSERT_EQ(lock.acquire(10s), Status::owner_died);
+      EXPECT_EQ(lock.died(), participant::self());
+      lock.mark_consistent();
+      lock.unlock();
+    }
+  }).finish();
+}
+
+TYPED_TEST(AnyMutex, AThreadThatLivesIsWaitedFor) {
+  auto& lock = this->lock_;
+  std::promise<void> taken;
+  std::promise<void> asked;
+  std::jthread holder([&] {
+    const LockGuard hold(lock);
+    taken.set_value();
+    asked.get_future().wait();
+  });
+  taken.get_future().wait();
+  EXPECT_EQ(lock.acquire(50ms), Status::timeout) << "asks after its owner several times";
+  asked.set_value();
+  EXPECT_EQ(lock.acquire(10s), Status::ok);
+  lock.unlock();
+}
+
+// -------------------------------------------------------------------------------------------------
 // Bytes that are no lock
 
 struct Bytes {
@@ -310,6 +356,23 @@ TYPED_TEST(AnyMutex, AGuardLeavesNothingBehindOfALockThatIsOverwritten) {
     }
     munmap(memory, 4096);
   }).join();
+}
+
+TYPED_TEST(AnyMutex, AnOwnerThatIsNoThreadOfThisProcessIsDead) {
+  auto& lock = this->lock_;
+  lock.lock();
+  lock.unlock();
+  const std::uint64_t mine = std::uint64_t{participant::self()} << 32;
+  const std::uint64_t abroad = internal::LockWord::kForeignThread;
+  for (const std::uint64_t thread : {std::uint64_t{internal::LockWord::kThread}, abroad, abroad - 1,
+                                     2 * abroad - 1, 2 * abroad}) {
+    Bytes made_up = bytes_of(lock);
+    made_up.word = mine | thread;
+    overwrite(lock, made_up);
+    EXPECT_EQ(lock.acquire(10s), Status::owner_died) << std::hex << made_up.word;
+    lock.mark_consistent();
+    lock.unlock();
+  }
 }
 
 TYPED_TEST(AnyMutex, ALockOfAnotherRegistryIsLeftAlone) {

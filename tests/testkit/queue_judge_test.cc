@@ -283,6 +283,16 @@ TEST(JudgeRedelivering, AKilledPartyMayHaveHeldOneItem) {
   EXPECT_EQ(judge_redelivering(one, kFifo, 8).answer, Linearizable::no);
 }
 
+TEST(JudgeHistory, WhatAKilledTakerHeldMayTakeRoom) {
+  const History held = {push(0, 1, 0, 10), push(0, 2, 20, 30), pending_pop(2, 40),  full(0, 50, 60),
+                        pop(1, 2, 70, 80), pop(1, 1, 90, 100), push(0, 3, 110, 120)};
+  EXPECT_EQ(judge_history(held, kBounded, 2).answer, Linearizable::no);
+  EXPECT_EQ(judge_redelivering(held, kBounded, 2).answer, Linearizable::yes);
+  History late = held;
+  late.insert(late.begin() + 6, full(0, 105, 108));  // it is out
+  EXPECT_EQ(judge_redelivering(late, kBounded, 2).answer, Linearizable::no);
+}
+
 TEST(JudgeHistory, DescribesWhoCalledWhatWhen) {
   const Judgement judgement = judge_history(kReversed, kFifo, 8);
   const std::string text = describe(kReversed, judgement);
