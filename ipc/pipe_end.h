@@ -77,7 +77,7 @@ inline void copy_bytes(void* to, const void* from, std::size_t size) noexcept {
 
 /// What a new pipe or connection is to be.
 struct PipePlan {
-  bool duplex;
+  bool duplex;              ///< a ring each way: of a connection
   std::size_t capacity;     ///< of each ring
   std::size_t max_message;  ///< duplex only
 };

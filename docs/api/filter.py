@@ -33,9 +33,22 @@ CONVENTIONS = [
 ]
 
 
+# What users call that is inherited from there is theirs: of the namespace `internal`, these alone
+# are in the reference.
+BASES = ["ipc/item_queue.h", "ipc/pipe_calls.h", "ipc/pipe_end.h", "ipc/sealed_end.h"]
+
+
 def escaped(text):
-    """What is neither markup nor a command in our comments."""
-    return re.sub(r"([<>@\\#]|::)", r"\\\1", text)
+    """What is neither markup nor a command in our comments; within quotes Doxygen escapes."""
+    parts = re.split(r'("[^"]*")', text)
+    for i in range(0, len(parts), 2):
+        parts[i] = re.sub(r"([<>@\\#]|::)", r"\\\1", parts[i])
+    return "".join(parts)
+
+
+def without(text, begin, end):
+    """The text, with what is from each `begin` to the next `end` marked as not for the reference."""
+    return re.sub(rf"(?ms)({begin}.*?{end})", "/** @cond */\n\\1\n/** @endcond */", text)
 
 
 def documented(contract):
@@ -85,8 +98,18 @@ def main():
     while end < len(lines) and lines[end].startswith("//"):
         end += 1
     contract = [line[2:].removeprefix(" ") for line in lines[begin:end]]
-    rest = [re.sub(r"(///<?)(.*)", lambda m: m[1] + escaped(m[2]), line) for line in with_conventions(lines[end:])]
-    text = "\n".join(lines[:begin] + [documented(contract)] + rest)
+    rest = [
+        re.sub(r"(///<?)(.*)", lambda m: m[1] + escaped(m[2]), line)
+        for line in with_conventions(lines[end:])
+    ]
+    code = "\n".join(rest)
+    if sys.argv[1].endswith(tuple(BASES)):
+        code = without(code, r"^ protected:$", r"(?=^ private:$)")
+    else:
+        # Not of what is only declared there: such a block has no comment at its end.
+        begin_internal = r"^namespace (?:sluice::)?internal \{\n(?!(?:(?:class|struct) \w+;\n)+\}\n)"
+        code = without(code, begin_internal, r"^\}  // namespace (?:sluice::)?internal$")
+    text = "\n".join(lines[:begin] + [documented(contract), code])
     # What the standard library is told of ours is not ours, and outside its namespace confuses.
     print(re.sub(r"(?ms)^template <[^\n]*>\nstruct std::.*?\};$", "", text))
 
