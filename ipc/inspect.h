@@ -14,10 +14,11 @@
 // pread(2), so that a peer that truncates the file or goes on writing can't hurt; what they mean is
 // in ipc/stamp.h and in the headers of the kinds.
 //
-// Kinds: pipe, connection, value, array, raw_array, shareable_list, queue, arena, boost, shared. Of
-// a Shared<T> the stamp tells the name of T, not what is in it: where T is a lock or a signal of
-// sync/, that is described; of any other T the locks in it that are held, or whose owner died, are
-// found by the registry's number that lies beside each. Others are described by their stamps.
+// Kinds: pipe, connection, value, array, raw_array, shareable_list, queue, lifo_queue,
+// priority_queue, deque, joinable_queue, pool, arena, boost, shared. Of a Shared<T> the stamp tells
+// the name of T, not what is in it: where T is a lock or a signal of sync/, that is described; of
+// any other T the locks in it that are held, or whose owner died, are found by the registry's
+// number that lies beside each. Others are described by their stamps.
 //
 // Units: bytes, messages; counters say which.
 //

@@ -5,8 +5,10 @@
 // room that its first value needed.
 //
 //   ShareableList list({"howdy", 273.154, 100, true, {}, Bytes(8)});
-//   auto named = ShareableList::create("settings", {"eth0", 9000});   // elsewhere:
-//   open("settings") list.set(2, -7); for (const ListItem item : list) std::cout << item << '\n';
+//   auto named = ShareableList::create("settings", {"eth0", 9000});
+//   auto same = ShareableList::open("settings");                       // elsewhere
+//   list.set(2, -7);
+//   for (const ListItem item : list) std::cout << item_text(item) << '\n';
 //   if (list[0] == ListItem("howdy")) list[0] = "hi";
 //
 // In memory: behind the stamp of ipc/segment.h (kind "shareable_list", version 1)

@@ -13,7 +13,7 @@
 // namespace. A path whose listener was killed is taken over.
 //
 // Units: Deadline. Errors, as Status: timeout, closed (the peer is gone, or this end was shut
-// down), corrupt (cut short: the sender's message was not one of ours). Set-up throws Error; so
+// down), too_large (cut short: the sender's message was not one of ours). Set-up throws Error; so
 // does recv() if this process has no room for the descriptors, which are lost then.
 //
 // Threads: one may send while another receives; shut_down() by any, and it wakes them. Processes: a
@@ -103,8 +103,8 @@ class UnixListener {
   /// The next to connect; empty when the deadline passed, or after close().
   std::optional<UnixSocket> accept(Deadline deadline);
 
-  /// Nobody connects from now on, and who waits in accept() is woken. Removes the path. By the
-  /// process that made it: in a forked child it closes the child's copy.
+  /// Nobody connects from now on, and who waits in accept() is woken. Removes the path. All that by
+  /// the process that made it: in a forked child this handle accepts no more, and nothing else.
   void close() noexcept;
 
   [[nodiscard]] int get() const noexcept { return fd_.get(); }

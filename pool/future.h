@@ -8,8 +8,8 @@
 //   Future<int> sum = pool.submit(add, 1, 2);
 //   sum.on_error([](const std::exception_ptr& e) { log(e); });
 //   if (!sum.wait(5s) && sum.cancel()) return;     // not begun: never runs
-//   std::cout << sum.get() << '\n';                // 3, or throws what add() threw; again and
-//   again Future<double> half = sum.then([](int n) { return n / 2.0; });
+//   std::cout << sum.get() << '\n';                // 3, or throws what add() threw, each time
+//   Future<double> half = sum.then([](int n) { return n / 2.0; });
 //
 // In memory: a pointer to a state in this process's heap (pool/future_base.h).
 //

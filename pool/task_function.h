@@ -8,8 +8,7 @@
 //   pool.submit(parse, text);                                      // a function
 //   pool.submit([](const std::string& s) { return s.size(); }, text);
 //   pool.submit([limit](int n) { return n < limit; }, 7);          // `limit` is an int
-//   pool.submit([&table](int n) { ... }, 7);                       // does not compile:
-//   shared_ref()
+//   pool.submit([&table](int n) { ... }, 7);      // does not compile: see pool/shared_ref.h
 //
 // A capture that is a pointer, a reference, a view or has one of these for a member does not
 // compile: the compiler makes an object of the captures' bytes in a constant expression, which the

@@ -6,10 +6,12 @@
 //
 //   struct Inbox { Mutex mutex; ConditionVariable changed; int jobs; };   // in shared memory
 //
-//   std::unique_lock hold(inbox.mutex);                     std::unique_lock hold(inbox.mutex);
-//   ++inbox.jobs;                                           Status s = inbox.changed.wait_for(
-//   inbox.changed.notify_one();                                 hold, 1s, [&] { return inbox.jobs >
-//   0; });
+//   std::unique_lock hold(inbox.mutex);        // one process
+//   ++inbox.jobs;
+//   inbox.changed.notify_one();
+//
+//   std::unique_lock hold(inbox.mutex);        // another
+//   Status s = inbox.changed.wait_for(hold, 1s, [&] { return inbox.jobs > 0; });
 //
 // In memory (24 bytes, all zero = never used; in the same mapping as its lock). All is written by
 // the holder of the lock; only `sequence` is read without it.

@@ -13,10 +13,10 @@
 //
 //   63                      33        32     31                              0
 //   +------------------------+---------+     +-------------------------------+
-//   | not used               | waiting |     | how many are still to come    |   low half: the
-//   futex
+//   | not used               | waiting |     | how many are still to come    |
 //   +------------------------+---------+     +-------------------------------+
-//   waiting: set by a waiter before it sleeps; never cleared
+//   waiting:  set by a waiter before it sleeps; never cleared
+//   how many: the futex
 //
 // What was written before a count_down() is seen by everybody whom the latch lets through.
 //

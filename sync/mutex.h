@@ -55,11 +55,12 @@
 // before taking: nothing. Killed as the owner: the kernel marks the lock and wakes a waiter within
 // some 25 us; where it does not (further locks that the thread held besides, get_robust_list(2)
 // refused, another pid namespace) a waiter finds out at the end of its slice, by asking whether the
-// owner's tag is alive, and, if that is the waiter's own process, whether it has such a thread. Killed between giving back and waking: the kernel wakes. Killed after
-// having been woken: `waiters` is still set, since only a waker that woke nobody clears it, and
-// only in the word that it left itself, which has its tag: so the wake-up is passed on. (With a
-// mark the word has no tag, and such a wake-up may wait for the end of a slice.) Every loop is
-// bounded by attempts or by the deadline.
+// owner's tag is alive, and, if that is the waiter's own process, whether it has such a thread.
+// Killed between giving back and waking: the kernel wakes. Killed after having been woken:
+// `waiters` is still set, since only a waker that woke nobody clears it, and only in the word that
+// it left itself, which has its tag: so the wake-up is passed on. (With a mark the word has no tag,
+// and such a wake-up may wait for the end of a slice.) Every loop is bounded by attempts or by the
+// deadline.
 //
 // Cost, uncontended: lock and unlock one compare-and-swap each, no system call, no allocation (but
 // the first of a thread, and more than 16 held at once).

@@ -6,9 +6,9 @@
 //
 //   struct Index { Once built; int size; };       // in shared memory
 //
-//   index.built.call([&] { index.size = build(); });          // throws what build() throws
-//   Status s = index.built.call([&] { ... }, 5ms);            // waits for another that long at
-//   most if (index.built.done()) use(index.size);
+//   index.built.call([&] { index.size = build(); });   // throws what build() throws
+//   Status s = index.built.call([&] { ... }, 5ms);     // waits for another so long at most
+//   if (index.built.done()) use(index.size);
 //
 // In memory (16 bytes, all zero = not done; may be a member of a shared struct):
 //

@@ -5,9 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <functional>
-#include <optional>
 #include <ostream>
 #include <sstream>
 #include <string>
@@ -16,6 +14,7 @@
 #include "sluice/testkit/linear_search.h"
 #include "sluice/testkit/queue_adapter.h"
 #include "sluice/testkit/queue_judge.h"
+#include "sluice/testkit/test_seed.h"
 #include "sluice/testkit/timed_call.h"
 #include "sluice/testkit/timeline.h"
 
@@ -31,12 +30,6 @@ using testkit::Linearizable;
 using testkit::QueueTraits;
 using testkit::Recording;
 using testkit::Refusals;
-
-std::uint64_t first_seed(const std::optional<std::uint64_t>& asked) {
-  if (asked) return *asked;
-  const char* given = std::getenv("SLUICE_TEST_SEED");
-  return given != nullptr && *given != '\0' ? std::strtoull(given, nullptr, 10) : 1;
-}
 
 /// What went wrong with the parties themselves; the calls that did not return show it.
 Judgement broken_off(const Recording& recording) {
@@ -81,7 +74,7 @@ HistoryVerdict judge_rounds(const HistoryOptions& options, const JudgeOptions& j
                             const QueueTraits& traits,
                             const std::function<Recording(std::uint64_t seed)>& record) {
   HistoryVerdict verdict;
-  const std::uint64_t first = first_seed(judging.seed);
+  const std::uint64_t first = judging.seed ? *judging.seed : testkit::test_seed();
   for (unsigned round = 0; round < judging.rounds; ++round) {
     const std::uint64_t seed = first + round;
     const Recording recording = record(seed);

@@ -12,7 +12,7 @@
 // being 1, at a point in time that respects the order. A bar without an end is open to the right.
 // The page needs no script, no network and no font of its own; its tooltips are the SVG's titles.
 //
-// Units: times are any numbers of one clock. Errors: std::system_error if a file can't be written.
+// Units: times are nanoseconds of one clock. Errors: std::system_error if a file can't be written.
 // Threads: plain values. If a process dies here: a half-written file may stay. Cost: some KiB.
 
 #ifndef SLUICE_TESTKIT_TIMELINE_H_

@@ -9,7 +9,7 @@
 //     MyQueue<Tracked> queue(10);
 //     queue.try_push(Tracked(7));
 //   }
-//   EXPECT_EQ(Ledger::verdict(), "");     // "1 item was never destroyed: 7"
+//   EXPECT_EQ(Ledger::verdict(), "");     // "1 item was never destroyed, among them 0:7"
 //
 //   Throwing::throw_at(3);                // the third copy or move from here throws ItemThrew
 //
