@@ -28,6 +28,7 @@
 #include "sluice/ipc/codec.h"
 #include "sluice/ipc/codec_refusal.h"
 #include "sluice/ipc/codec_traits.h"
+#include "sluice/ipc/in_place.h"
 #include "sluice/ipc/item_index.h"
 #include "sluice/ipc/item_layout.h"
 #include "sluice/ipc/item_parts.h"
@@ -174,8 +175,8 @@ class ItemQueue {
     if constexpr (TellsItsSize<T>) {
       batch.status = parts().push(
           index, other, items.size(), [&](std::size_t i) { return encoded_size(items[i]); },
-          [&](std::size_t i, std::span<std::byte> room) { write(items[i], room); }, batch.count,
-          waits, deadline);
+          [&](std::size_t i, std::span<std::byte> room) { write_item(items[i], room); },
+          batch.count, waits, deadline);
     } else {
       for (std::size_t one = 0; batch.count < items.size() && batch.status == Status::ok;
            batch.count += one) {
@@ -236,13 +237,6 @@ class ItemQueue {
   }
 
  private:
-  static void write(const T& item, std::span<std::byte> room) {
-    const EncodeResult result = encode_into(room, item);
-    if (result.status != Status::ok || result.size != room.size()) {
-      throw std::logic_error("sluice: an item changed while it was being pushed");
-    }
-  }
-
   std::shared_ptr<ItemParts> parts_;  ///< leased tasks keep it, too
 };
 

@@ -63,7 +63,6 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <ostream>
@@ -79,10 +78,13 @@
 #include "sluice/ipc/codec.h"
 #include "sluice/ipc/codec_refusal.h"
 #include "sluice/ipc/codec_traits.h"
+#include "sluice/ipc/in_place.h"
+#include "sluice/ipc/popped_items.h"
 #include "sluice/ipc/queue_core.h"
 #include "sluice/ipc/queue_face.h"
 #include "sluice/ipc/queue_options.h"
 #include "sluice/ipc/queue_parts.h"
+#include "sluice/ipc/ring_choice.h"
 #include "sluice/ipc/ring_parts.h"
 #include "sluice/ipc/segment.h"
 #include "sluice/ipc/stamp.h"
@@ -203,6 +205,35 @@ class Queue {
     return pop_some(items, most, Waits::no, Deadline::now());
   }
 
+  /// Pops the next item by `use`, which sees it where it lies, without a copy of its own (see
+  /// ItemView): it is popped when `use` returns, and stays if that throws. Of a ring, other
+  /// consumers pop what comes after it meanwhile, and producers that are once around wait for it
+  /// (a try_push() says busy); of records, other consumers wait, and `use` must not pop from this
+  /// queue. What is no sequence of bytes is decoded for it there. Not for long work: that takes a
+  /// JoinableQueue.
+  template <std::invocable<ItemView<T>> Use>
+  Status pop_in_place(Use use, Deadline deadline = Deadline::never()) {
+    return pop_seen(use, Waits::yes, deadline);
+  }
+  /// As pop_in_place(), but empty instead of waiting.
+  template <std::invocable<ItemView<T>> Use>
+  Status try_pop_in_place(Use use) {
+    return pop_seen(use, Waits::no, Deadline::now());
+  }
+  /// Appends a string, or a vector of bytes, of `size` bytes that `fill` writes where it will lie,
+  /// while other producers wait; waits for room, as push(). If `fill` throws, nothing was pushed.
+  template <std::invocable<std::span<internal::Element<T>>> Fill>
+    requires ByteSequence<T>
+  Status push_in_place(std::size_t size, Fill fill, Deadline deadline = Deadline::never()) {
+    std::size_t done = 0;
+    return records().push(
+        1, [&](std::size_t) { return internal::kCountBytes + size; },
+        [&](std::size_t, std::span<std::byte> room) {
+          internal::fill_in_place<T>(room, size, fill);
+        },
+        done, Waits::yes, deadline);
+  }
+
   /// Drops the next item unread, as where it is corrupt: ok, or what try_pop() says of none.
   Status skip() {
     if (kMayBeRing && is_ring()) {
@@ -215,7 +246,7 @@ class Queue {
   }
 
   /// The items that pop() gives, one by one, to the end of the stream: for (T& item : q.items()).
-  [[nodiscard]] auto items() { return Items(*this); }
+  [[nodiscard]] auto items() { return internal::PoppedItems<Queue>(*this); }
 
   /// Says that this process will push, for queues that end with their producers: a consumer that
   /// comes before its first push then waits. Every first push does it as well.
@@ -279,41 +310,6 @@ class Queue {
   }
 
  private:
-  /// An input range over pop().
-  class Items {
-   public:
-    /// Pops nothing before begin(); the queue's handle must outlive it.
-    explicit Items(Queue& queue) : queue_(queue) {}
-    /// Holds the item that was popped last.
-    class Iterator {
-     public:
-      using value_type = T;
-      using difference_type = std::ptrdiff_t;
-      /// Pops the first item: waits and throws as pop().
-      explicit Iterator(Queue& queue) : queue_(&queue), item_(queue.pop()) {}
-      /// The item, which is nobody else's any more: it may be moved from.
-      T& operator*() const { return *item_; }
-      /// Pops the next item: waits and throws as pop().
-      Iterator& operator++() {
-        item_ = queue_->pop();
-        return *this;
-      }
-      /// The same; there is no going back to the item before.
-      void operator++(int) { ++*this; }
-      /// Whether the stream has ended.
-      bool operator==(std::default_sentinel_t) const { return !item_.has_value(); }
-
-     private:
-      Queue* queue_;
-      mutable std::optional<T> item_;
-    };
-    [[nodiscard]] Iterator begin() const { return Iterator(queue_); }
-    [[nodiscard]] std::default_sentinel_t end() const { return {}; }
-
-   private:
-    Queue& queue_;
-  };
-
   static constexpr std::size_t fixed_bytes() { return internal::fixed_size<T>(); }
 
   static SegmentKind kind() {
@@ -392,8 +388,8 @@ class Queue {
     if constexpr (TellsItsSize<T>) {
       batch.status = records().push(
           items.size(), [&](std::size_t i) { return encoded_size(items[i]); },
-          [&](std::size_t i, std::span<std::byte> room) { write(items[i], room); }, batch.count,
-          waits, deadline);
+          [&](std::size_t i, std::span<std::byte> room) { internal::write_item(items[i], room); },
+          batch.count, waits, deadline);
     } else {
       for (std::size_t one = 0; batch.count < items.size() && batch.status == Status::ok;
            batch.count += one) {
@@ -409,13 +405,6 @@ class Queue {
     return batch;
   }
 
-  static void write(const T& item, std::span<std::byte> room) {
-    const EncodeResult result = encode_into(room, item);
-    if (result.status != Status::ok || result.size != room.size()) {
-      throw std::logic_error("sluice: an item changed while it was being pushed");
-    }
-  }
-
   Status pop_one(T& item, Waits waits, Deadline deadline) {
     if constexpr (kMayBeRing) {
       if (is_ring()) [[likely]]
@@ -425,6 +414,17 @@ class Queue {
     return records().pop(
         1, [&](std::span<const std::byte> bytes) { return decode(bytes, item); }, done, waits,
         deadline);
+  }
+
+  template <class Use>
+  Status pop_seen(Use& use, Waits waits, Deadline deadline) {
+    if constexpr (kMayBeRing) {
+      if (is_ring()) return ring_->pop_in_place(use, waits, deadline);
+    }
+    std::size_t done = 0;
+    return records().pop(
+        1, [&](std::span<const std::byte> bytes) { return internal::see_in_place<T>(bytes, use); },
+        done, waits, deadline);
   }
 
   QueueBatch pop_some(std::vector<T>& items, std::size_t most, Waits waits, Deadline deadline) {

@@ -33,12 +33,9 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "sluice/ipc/codec_plain.h"
-#include "sluice/ipc/codec_traits.h"
 #include "sluice/ipc/queue_core.h"
 #include "sluice/ipc/queue_face.h"
 #include "sluice/ipc/queue_options.h"
@@ -49,38 +46,14 @@
 #include "sluice/lockfree/mpmc_consumer.h"
 #include "sluice/lockfree/mpmc_layout.h"
 #include "sluice/lockfree/mpmc_producer.h"
-#include "sluice/lockfree/value_bytes.h"
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/event_count.h"
 #include "sluice/sync/lock_env.h"
-#include "sluice/sync/platform.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/word.h"
 
 namespace sluice::internal {
-
-/// Whether items of that type may lie in a ring: the same answer by every compiler, so that who
-/// opens a queue can use what another has made.
-template <class T>
-constexpr bool may_be_in_ring() {
-  if constexpr (shape_of<T>() != Shape::plain || !std::is_trivially_copyable_v<T> ||
-                !std::is_trivially_copy_assignable_v<T> ||
-                !std::is_trivially_default_constructible_v<std::remove_cv_t<T>>) {
-    return false;
-  } else {
-    // Padding is left behind in the process: clang finds it in small classes only.
-    return sizeof(T) <= 4096 && alignof(T) <= kCacheLine &&
-           (!kMayHavePadding<T> || (sizeof(T) <= 256 && !kSaysItIsBytes<T>));
-  }
-}
-
-/// Whether a queue of so many items of that kind is made as a ring: one that has room for them all
-/// from the beginning, and drops none.
-inline bool is_for_ring(const Capacity& capacity, const QueueRules& rules) {
-  return capacity.items != Capacity::kNoLimit && capacity.bytes == Capacity::kNoLimit &&
-         (rules.overflow == Overflow::block || rules.overflow == Overflow::fail);
-}
 
 /// Of a queue that can't be one.
 struct NoRing {};
@@ -177,6 +150,29 @@ class RingParts final : public QueueFace {
         deadline);
   }
 
+  /// `use(item)` sees it where it lies, and may pop others meanwhile; it stays if that throws.
+  template <class Use>
+  Status pop_in_place(Use& use, Waits waits, Deadline deadline) {
+    const auto see = [&](Consumer& mine) {
+      const T* const item = mine.try_peek();
+      if (item == nullptr) return mine.status();
+      try {
+        use(*item);
+      } catch (...) {
+        mine.put_back();
+        control_->pushed.notify_one();  // there is one for who has found none
+        throw;
+      }
+      mine.release();
+      return Status::ok;
+    };
+    return pop_slowly(
+        [&](bool& others_are_at_work) {
+          return pop_once<Whose::nobodys>(see, false, others_are_at_work);
+        },
+        waits, deadline);
+  }
+
   Status close(bool drop) override {
     constexpr auto kClosed = static_cast<std::uint32_t>(QueueState::closed);
     constexpr auto kDropped = static_cast<std::uint32_t>(QueueState::dropped);
@@ -230,11 +226,15 @@ class RingParts final : public QueueFace {
   }
   [[nodiscard]] std::span<std::byte> ring() const { return items_memory().subspan(kRingOffset); }
 
-  /// `use(side)`'s Status, of a side of the ring that is this thread's.
-  template <class Sides, class Use>
+  /// Whether a side is used that this thread has already, or one that it has not: so that it can
+  /// be used for something else before this use is over.
+  enum class Whose : std::uint8_t { own, nobodys };
+
+  /// `use(side)`'s Status, of a side of the ring.
+  template <Whose kWhose = Whose::own, class Sides, class Use>
   static Status with_side(Sides& sides, Use use) {
     try {
-      return sides.with(use);
+      return kWhose == Whose::own ? sides.with(use) : sides.with_another(use);
     } catch (const Error& e) {
       // A side is made when a thread needs it, and the ring may be another registry's by then.
       if (e.code() != Status::foreign_registry) throw;
@@ -276,13 +276,13 @@ class RingParts final : public QueueFace {
     return status;
   }
 
-  template <class Take>
+  template <Whose kWhose = Whose::own, class Take>
   Status pop_once(Take take, bool many, bool& others_are_at_work) {
     // Before the look at the ring: what was pushed before the queue was closed is seen.
     const QueueState seen = state();
     if (seen == QueueState::dropped) [[unlikely]]
       return Status::closed;
-    const Status status = with_side(consumers_, [&](Consumer& mine) {
+    const Status status = with_side<kWhose>(consumers_, [&](Consumer& mine) {
       const Status s = take(mine);
       if (s == Status::empty) others_are_at_work = mine.others_are_at_work();
       return s;

@@ -58,6 +58,19 @@ class SidesOfThreads {
     return elsewhere(use);
   }
 
+  /// The same, of a side that is used for nothing else until then: `use` may come here again.
+  template <class Use>
+  [[gnu::noinline]] auto with_another(Use use) {
+    for (Spare& spare : spares_) {
+      if (const Borrowed mine(spare); mine) {
+        if (!spare.side) spare.side.emplace(whole_);
+        return use(*spare.side);
+      }
+    }
+    Side mine(whole_);
+    return use(mine);
+  }
+
  private:
   struct alignas(kNoSharing) Spare {
     std::atomic<bool> is_used = false;
@@ -87,14 +100,7 @@ class SidesOfThreads {
     // Relaxed: what belongs to the number is used by the thread with that number alone.
     if (owner_.compare_exchange_strong(nobody, kTaken, std::memory_order_relaxed))
       return first(use);
-    for (Spare& spare : spares_) {
-      if (const Borrowed mine(spare); mine) {
-        if (!spare.side) spare.side.emplace(whole_);
-        return use(*spare.side);
-      }
-    }
-    Side mine(whole_);
-    return use(mine);
+    return with_another(use);
   }
 
   template <class Use>

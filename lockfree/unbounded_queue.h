@@ -14,8 +14,10 @@
 // Order: items that one thread pushes come out in their order; between threads there is none.
 //
 // Units: items; Deadline. Errors: push: closed. pop: timeout, or closed, once the queue is drained.
-// What a T's constructors throw, and std::bad_alloc, pass through; an item whose push threw is not
-// in the queue, an item whose pop threw is lost.
+// try_pop: empty, if none was found: an item may be missed while another thread is in the midst of
+// a pop, and is found by a later call. A pop that waits looks again at least every slice. What a
+// T's constructors throw, and std::bad_alloc, pass through; an item whose push threw is not in the
+// queue, an item whose pop threw is lost.
 //
 // Threads: all calls may overlap, but for destroying. Processes and death: it is private to its
 // process, and ends with it. A child that is forked while another thread is in a call must not use

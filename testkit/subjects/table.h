@@ -70,7 +70,8 @@ std::ostream& operator<<(std::ostream& out, const Found& found);
 /// Runs one cell, in a process of its own.
 [[nodiscard]] Found run(const Row& row, const Cell& cell, const TableRun& run);
 
-/// The table, and below it why something fails, at length.
+/// The table, and below it why something fails, at length. What is known to fail, and did not this
+/// time, "may fail".
 void print_markdown(std::ostream& out, const std::vector<Row>& rows,
                     const std::vector<Found>& found);
 

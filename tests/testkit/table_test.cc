@@ -67,13 +67,16 @@ TEST(Table, ACrashAndAHangAreFindings) {
 }
 
 TEST(Table, IsPrintedAsMarkdown) {
-  std::vector<Row> rows(2);
+  std::vector<Row> rows(3);
   rows[0] = {.subject = "A", .cells = {{"order", nullptr}, {"crash", nullptr}}};
   rows[1] = {.subject = "B", .cells = {{"order", nullptr}}, .known = {{"order", "a stack"}}};
-  std::vector<Found> found(3);
+  rows[2] = {.subject = "C", .known = {{"order", "a bag"}, {"crash", "mortal"}}};
+  std::vector<Found> found(5);
   found[0] = {.subject = "A", .column = "order", .verdict = Verdict::passes};
   found[1] = {.subject = "A", .column = "crash", .verdict = Verdict::not_applicable};
   found[2] = {.subject = "B", .column = "order", .verdict = Verdict::fails, .why = "2, 1\nlong"};
+  found[3] = {.subject = "C", .column = "order", .verdict = Verdict::passes};
+  found[4] = {.subject = "C", .column = "crash", .verdict = Verdict::not_applicable};
   std::ostringstream out;
   print_markdown(out, rows, found);
   EXPECT_EQ(out.str(),
@@ -81,8 +84,10 @@ TEST(Table, IsPrintedAsMarkdown) {
             "|---|---|---|\n"
             "| A | passes | n/a |\n"
             "| B | fails [1] | not run |\n"
+            "| C | may fail [2] | n/a |\n"
             "\n"
-            "1. B, order: 2, 1 (a stack)\n");
+            "1. B, order: 2, 1 (a stack)\n"
+            "2. C, order: not in this run (a bag)\n");
 }
 
 }  // namespace
