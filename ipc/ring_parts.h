@@ -90,15 +90,10 @@ class RingParts final : public QueueFace {
   RingParts& operator=(const RingParts&) = delete;
   ~RingParts() { leave(); }
 
+  // What most calls come to is kept apart from the rest, which has more to remember.
+
   Status push(const T& item, Waits waits, Deadline deadline) {
-    if (!ends_with_producers()) [[likely]] {
-      bool others_are_at_work = false;
-      const Status status = push_once(item, others_are_at_work);
-      if (status != Status::full) [[likely]]
-        return status;
-    }
-    std::size_t done = 0;
-    return push_each(std::span(&item, 1), done, waits, deadline);
+    return push_at_once(item) ? Status::ok : push_slowly(item, waits, deadline);
   }
 
   /// `done` counts on.
@@ -122,14 +117,7 @@ class RingParts final : public QueueFace {
   }
 
   Status pop(T& item, Waits waits, Deadline deadline) {
-    const auto once = [&](bool& others_are_at_work) {
-      return pop_once([&](Consumer& mine) { return mine.try_pop(item); }, false,
-                      others_are_at_work);
-    };
-    bool others_are_at_work = false;
-    if (const Status status = once(others_are_at_work); status == Status::ok) [[likely]]
-      return status;
-    return pop_slowly(once, waits, deadline);
+    return pop_at_once(item) ? Status::ok : pop_slowly(item, waits, deadline);
   }
 
   /// Appends to `items`, `most` at most: waits for the first.
@@ -145,7 +133,7 @@ class RingParts final : public QueueFace {
       items.resize(before + done);
       return done != 0 ? Status::ok : mine.status();
     };
-    return pop_slowly(
+    return await_items(
         [&](bool& others_are_at_work) { return pop_once(some, true, others_are_at_work); }, waits,
         deadline);
   }
@@ -166,7 +154,7 @@ class RingParts final : public QueueFace {
       mine.release();
       return Status::ok;
     };
-    return pop_slowly(
+    return await_items(
         [&](bool& others_are_at_work) {
           return pop_once<Whose::nobodys>(see, false, others_are_at_work);
         },
@@ -246,6 +234,31 @@ class RingParts final : public QueueFace {
     return [this] { return state() == QueueState::open; };
   }
 
+  [[gnu::noinline]] bool push_at_once(const T& item) {
+    Producer* const mine = producers_.own();
+    if (mine == nullptr || ends_with_producers() || state() != QueueState::open) [[unlikely]]
+      return false;
+    if (!mine->push_at_once(is_open(), item)) [[unlikely]]
+      return false;
+    control_->pushed.notify_one();
+    return true;
+  }
+
+  [[gnu::noinline]] Status push_slowly(const T& item, Waits waits, Deadline deadline) {
+    std::size_t done = 0;
+    return push_each(std::span(&item, 1), done, waits, deadline);
+  }
+
+  [[gnu::noinline]] bool pop_at_once(T& item) {
+    Consumer* const mine = consumers_.own();
+    if (mine == nullptr || state() != QueueState::open) [[unlikely]]
+      return false;
+    if (!mine->pop_at_once(item)) [[unlikely]]
+      return false;
+    control_->popped.notify_one();
+    return true;
+  }
+
   Status push_once(const T& item, bool& others_are_at_work) {
     // Before as well: so that those that come after the end leave no holes.
     if (state() != QueueState::open) [[unlikely]]
@@ -318,8 +331,16 @@ class RingParts final : public QueueFace {
     return waited == Status::ok ? status : Status::timeout;
   }
 
+  [[gnu::noinline]] Status pop_slowly(T& item, Waits waits, Deadline deadline) {
+    const auto once = [&](bool& others_are_at_work) {
+      return pop_once([&](Consumer& mine) { return mine.try_pop(item); }, false,
+                      others_are_at_work);
+    };
+    return await_items(once, waits, deadline);
+  }
+
   template <class Once>
-  Status pop_slowly(Once once, Waits waits, Deadline deadline) {
+  Status await_items(Once once, Waits waits, Deadline deadline) {
     const Status status = take(
         [&](const WorkDeadline& until) {
           return insist(control_->pushed, Status::empty, once, until, until.may_wait());

@@ -33,12 +33,13 @@ namespace sluice::internal {
 
 /// The calling thread's, never given to another one of this process: the same in a child that it
 /// forks.
+inline constinit thread_local std::uint64_t t_thread_number = 0;  ///< 0: none yet
+
 inline std::uint64_t thread_number() noexcept {
   static constinit std::atomic<std::uint64_t> last = 0;
-  constinit static thread_local std::uint64_t mine = 0;
-  if (mine == 0) [[unlikely]]
-    mine = last.fetch_add(1, std::memory_order_relaxed) + 1;  // relaxed: a number, no more
-  return mine;
+  if (t_thread_number == 0)
+    t_thread_number = last.fetch_add(1, std::memory_order_relaxed) + 1;  // relaxed: a number
+  return t_thread_number;
 }
 
 /// Each side is made of `Whole`, a small thing that is copied.
@@ -49,13 +50,17 @@ class SidesOfThreads {
   SidesOfThreads(const SidesOfThreads&) = delete;
   SidesOfThreads& operator=(const SidesOfThreads&) = delete;
 
+  /// The side that is the calling thread's own, or nullptr: then with() finds another.
+  Side* own() noexcept {
+    // Relaxed: only this thread itself writes its own number here, and nobody's is 0.
+    return owner_.load(std::memory_order_relaxed) == t_thread_number ? &*own_ : nullptr;
+  }
+
   /// What `use(side)` returns, of a side that is the calling thread's until then.
   template <class Use>
   auto with(Use use) {
-    // Relaxed: only this thread itself writes its own number here.
-    if (owner_.load(std::memory_order_relaxed) == thread_number()) [[likely]]
-      return use(*own_);
-    return elsewhere(use);
+    Side* const mine = own();
+    return mine != nullptr ? use(*mine) : elsewhere(use);
   }
 
   /// The same, of a side that is used for nothing else until then: `use` may come here again.
@@ -96,7 +101,7 @@ class SidesOfThreads {
 
   template <class Use>
   [[gnu::noinline]] auto elsewhere(Use use) {
-    std::uint64_t nobody = 0;
+    std::uint64_t nobody = kNobody;
     // Relaxed: what belongs to the number is used by the thread with that number alone.
     if (owner_.compare_exchange_strong(nobody, kTaken, std::memory_order_relaxed))
       return first(use);
@@ -108,17 +113,19 @@ class SidesOfThreads {
     try {
       own_.emplace(whole_);
     } catch (...) {
-      owner_.store(0, std::memory_order_relaxed);  // relaxed: as above
+      owner_.store(kNobody, std::memory_order_relaxed);  // relaxed: as above
       throw;
     }
     owner_.store(thread_number(), std::memory_order_relaxed);  // relaxed: as above
     return use(*own_);
   }
 
+  // No thread's numbers.
   static constexpr std::uint64_t kTaken = ~std::uint64_t{0};
+  static constexpr std::uint64_t kNobody = kTaken - 1;
 
   Whole whole_;
-  std::atomic<std::uint64_t> owner_ = 0;  ///< whose own_ is
+  std::atomic<std::uint64_t> owner_ = kNobody;  ///< whose own_ is
   // On lines that nobody else looks at.
   alignas(kNoSharing) std::optional<Side> own_;
   std::array<Spare, 3> spares_;

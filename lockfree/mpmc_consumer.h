@@ -68,23 +68,28 @@ class MpmcConsumer : public MpmcSide<T, Env> {
   }
 
   /// Copies the oldest item out and acknowledges it: ok, empty, corrupt or foreign_registry.
-  Status try_pop(T& value) {
+  Status try_pop(T& value) { return pop_at_once(value) ? Status::ok : pop_slowly(value); }
+
+  /// As try_pop(), if nobody is in the way: true. Else false, and nothing was popped. In the
+  /// caller's code, for whom all that is not so simple is far away.
+  [[gnu::always_inline]] bool pop_at_once(T& value) {
     const Tag me = this->sign();
     Cell& cell = view_.cell(next_);
     const std::uint32_t lap = next_.lap();
     const std::uint64_t mine = CellWord::claimed(lap, State::reading, me);
     // Acquire: pairs with the release in MpmcProducer::commit(), so the payload is whole.
     std::uint64_t word = Env::load(cell.word, std::memory_order_acquire);
-    const bool is_simple =
-        word == CellWord::make(lap, State::full) && !is_busy() && me != participant::kNobody;
+    if (word != CellWord::make(lap, State::full) || is_busy() || me == participant::kNobody)
+        [[unlikely]]
+      return false;
     // Acquire: as above; another may have had it and put it back.
-    if (!is_simple || !Env::cas(cell.word, word, mine, std::memory_order_acquire)) [[unlikely]]
-      return pop_slowly(value);
+    if (!Env::cas(cell.word, word, mine, std::memory_order_acquire)) [[unlikely]]
+      return false;
     this->copy(value, cell.value);
     release(cell, lap);
     next_.advance(view_.capacity());
     went_on();
-    return Status::ok;
+    return true;
   }
 
   /// Pops as many items as there are and `values` holds; returns how many. They go in runs of up to
@@ -112,12 +117,14 @@ class MpmcConsumer : public MpmcSide<T, Env> {
     Env::store(cell.word, CellWord::make(lap + 1, State::empty), std::memory_order_release);
   }
 
-  void went_on() noexcept {
+  [[gnu::always_inline]] void went_on() noexcept {
     if (this->is_due(next_)) [[unlikely]]
-      this->publish(view_.control().head, next_.position());
+      tell();
   }
 
-  Status pop_slowly(T& value) {
+  [[gnu::noinline]] void tell() noexcept { this->publish(view_.control().head, next_.position()); }
+
+  [[gnu::noinline]] Status pop_slowly(T& value) {
     if (try_peek() == nullptr) return status_;
     this->copy(value, claimed_->value);
     release();

@@ -74,26 +74,34 @@ class MpmcProducer : public MpmcSide<T, Env> {
   /// finds is_drained(), knows that no push can follow.
   template <class Open>
   Status try_push_if(Open open, const T& value) {
+    return push_at_once(open, value) ? Status::ok : push_slowly(open, value);
+  }
+
+  /// As try_push_if(), if nobody is in the way: true. Else false, and nothing was pushed. In the
+  /// caller's code, for whom all that is not so simple is far away.
+  template <class Open>
+  [[gnu::always_inline]] bool push_at_once(Open open, const T& value) {
     const Tag me = this->sign();
     Cell& cell = view_.cell(tail_);
     const std::uint32_t lap = tail_.lap();
     const std::uint64_t mine = CellWord::claimed(lap, State::writing, me);
     // Acquire: pairs with the release in MpmcConsumer::release(); the payload has been read.
     std::uint64_t word = Env::load(cell.word, std::memory_order_acquire);
-    const bool is_simple = word == CellWord::make(lap, State::empty) && claimed_ == nullptr &&
-                           me != participant::kNobody;
+    if (word != CellWord::make(lap, State::empty) || claimed_ != nullptr ||
+        me == participant::kNobody) [[unlikely]]
+      return false;
     // Acquire: as above.
-    if (!is_simple || !Env::cas(cell.word, word, mine, kClaim<Open>)) [[unlikely]]
-      return push_slowly(open, value);
+    if (!Env::cas(cell.word, word, mine, kClaim<Open>)) [[unlikely]]
+      return false;
     if (!open()) [[unlikely]] {
-      hold(cell, lap, mine);
-      return give_up();
+      give_up(cell, lap, mine);
+      return false;
     }
     fill(cell, value);
     commit(cell, lap);
     tail_.advance(view_.capacity());
     went_on();
-    return Status::ok;
+    return true;
   }
 
   /// Pushes as many of `values` as there is room for, in order; returns how many. They go in runs
@@ -135,9 +143,12 @@ class MpmcProducer : public MpmcSide<T, Env> {
     Env::store(cell.word, CellWord::make(lap, State::full), std::memory_order_release);
   }
 
-  void went_on() noexcept {
-    if (!this->is_due(tail_)) [[likely]]
-      return;
+  [[gnu::always_inline]] void went_on() noexcept {
+    if (this->is_due(tail_)) [[unlikely]]
+      tell();
+  }
+
+  [[gnu::noinline]] void tell() noexcept {
     this->publish(view_.control().tail, tail_.position());
     // What the one before had is consumed: holes need no consumer to make room.
     if (tail_.position() > view_.capacity()) {
@@ -145,23 +156,23 @@ class MpmcProducer : public MpmcSide<T, Env> {
     }
   }
 
-  /// Notes a claim at tail_ as try_claim() would.
-  void hold(Cell& cell, std::uint32_t lap, std::uint64_t mine) {
+  /// Notes a claim at tail_ as try_claim() would, and gives it up.
+  [[gnu::noinline, gnu::cold]] void give_up(Cell& cell, std::uint32_t lap, std::uint64_t mine) {
     claimed_ = &cell;
     claim_ = mine;
     lap_ = lap;
     tail_.advance(view_.capacity());
-  }
-  Status give_up() {
     abort();
-    return status_ = Status::closed;
   }
 
   template <class Open>
-  Status push_slowly(Open open, const T& value) {
+  [[gnu::noinline]] Status push_slowly(Open open, const T& value) {
     if (claimed_ == nullptr) claimed_ = claim(kClaim<Open>);
     if (claimed_ == nullptr) return status_;
-    if (!open()) return give_up();
+    if (!open()) {
+      abort();
+      return status_ = Status::closed;
+    }
     fill(*claimed_, value);
     commit();
     return Status::ok;

@@ -132,7 +132,7 @@ class MpmcSide {
   /// Whether the way to `next` is long enough to tell others of it. In the midst of many items the
   /// other side is likely to be far away, and what comes next may be fetched without taking it from
   /// anybody.
-  bool is_due(const MpmcCursor& next) noexcept {
+  [[gnu::always_inline]] bool is_due(const MpmcCursor& next) noexcept {
     ++run_;
     const bool due = static_cast<std::int64_t>(next.position() - due_at_) >= 0;
     if (due) [[unlikely]] {

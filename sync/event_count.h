@@ -163,12 +163,16 @@ class BasicEventCount {
   /// Against a word that somebody keeps changing: sleepers then notice at the end of their slice.
   static constexpr int kMostAttempts = 1000;
 
-  void notify(bool everybody) noexcept {
+  /// In the caller's code: mostly there is nobody.
+  [[gnu::always_inline]] void notify(bool everybody) noexcept {
     Env::light_barrier();
     // Relaxed: the barrier above keeps it behind the caller's change; see "no wake-up is lost".
-    std::uint32_t word = Env::load(word_, std::memory_order_relaxed);
-    if ((word & (kWaiting | kFence)) == 0) [[likely]]
-      return;
+    const std::uint32_t word = Env::load(word_, std::memory_order_relaxed);
+    if ((word & (kWaiting | kFence)) != 0) [[unlikely]]
+      notify_those(word, everybody);
+  }
+
+  [[gnu::noinline]] void notify_those(std::uint32_t word, bool everybody) noexcept {
     if ((word & kFence) != 0) {
       Env::fence();
       // Relaxed: the fence pairs with the one in announce().
