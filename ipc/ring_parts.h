@@ -259,33 +259,16 @@ class RingParts final : public QueueFace {
     return true;
   }
 
-  Status push_once(const T& item, bool& others_are_at_work) {
-    // Before as well: so that those that come after the end leave no holes.
-    if (state() != QueueState::open) [[unlikely]]
-      return Status::closed;
-    const Status status = with_side(producers_, [&](Producer& mine) {
-      const Status s = mine.try_push_if(is_open(), item);
-      if (s == Status::full) others_are_at_work = mine.others_are_at_work();
-      return s;
-    });
-    if (status == Status::ok) [[likely]]
-      control_->pushed.notify_one();
-    return status;
-  }
-
   Status push_some(std::span<const T> items, std::size_t& done, bool& others_are_at_work) {
-    if (items.size() == 1) {
-      const Status status = push_once(items[0], others_are_at_work);
-      done = status == Status::ok ? 1 : 0;
-      return status;
-    }
-    if (state() != QueueState::open) return Status::closed;  // as in push_once()
+    // Before as well: so that those that come after the end leave no holes.
+    if (state() != QueueState::open) return Status::closed;
     const Status status = with_side(producers_, [&](Producer& mine) {
       done = mine.try_push_n_if(is_open(), items);
       others_are_at_work = mine.others_are_at_work();
       return done != 0 ? Status::ok : mine.status();
     });
-    if (status == Status::ok) control_->pushed.notify_all();
+    if (status == Status::ok)
+      done == 1 ? control_->pushed.notify_one() : control_->pushed.notify_all();
     return status;
   }
 
