@@ -21,6 +21,8 @@
 #include <string>
 #include <vector>
 
+#include "sluice/pool/worker_function.h"
+
 namespace sluice {
 
 struct PoolOptions {
@@ -44,8 +46,11 @@ struct PoolOptions {
   /// Runs first in each worker, and at its end. A worker has the memory that the process had when
   /// the pool was made: anything may be captured. One that throws makes the pool useless: who made
   /// it, or waits for a result, gets Error with its text.
-  std::function<void()> initializer = {};
-  std::function<void()> finalizer = {};
+  /// After Pool::prepare() they travel as tasks do: functions, and lambdas whose captures are
+  /// trivially copyable and hold no pointer, reference or view; up to 64 KiB. What a worker has in
+  /// memory, the functions among it, is then what there was when prepare() was called.
+  internal::WorkerFunction initializer = {};
+  internal::WorkerFunction finalizer = {};
   /// `ps` shows workers as "NAME-1" and so on, and who minds them as NAME.
   std::string name = "pool";
   /// How long tasks that run may go on after Ctrl-C (pool/interrupt.h).
