@@ -62,8 +62,9 @@ class RemoteTrace : public std::runtime_error {
   /// The worker's stack where the exception was thrown, or thrown again by the task; innermost
   /// first, up to the task's own function or the pool's that calls it. One line a frame,
   /// "  #0 MODULE+0xOFFSET NAME", without the name where the module does not export one: then
-  /// `addr2line -Cfie MODULE 0xOFFSET` has it. Of more than 64 frames, or 16 KiB, the last line
-  /// says how many are left out. Empty where the C++ library is not libstdc++.
+  /// `addr2line -Cfie MODULE 0xOFFSET` has it; in a program that is linked statically an address
+  /// alone. Of more than 64 frames, or 16 KiB, the last line says how many are left out. Empty
+  /// where the C++ library is not libstdc++.
   [[nodiscard]] const std::string& trace() const noexcept { return trace_; }
 
  private:
