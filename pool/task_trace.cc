@@ -113,16 +113,17 @@ void start_tracing() noexcept {
 
 namespace {
 
-bool throws(std::uintptr_t call) {
+bool throws_by_address(std::uintptr_t call) {
   void* const function = _Unwind_FindEnclosingFunction(std::bit_cast<void*>(call + 1));
-  if (function == std::bit_cast<void*>(&abi::__cxa_throw) ||
-      function == std::bit_cast<void*>(&abi::__cxa_rethrow) ||
-      function == std::bit_cast<void*>(&std::rethrow_exception)) {
-    return true;
-  }
-  // Where the program calls them through a stub, that is what it takes for their addresses.
+  return function == std::bit_cast<void*>(&abi::__cxa_throw) ||
+         function == std::bit_cast<void*>(&abi::__cxa_rethrow) ||
+         function == std::bit_cast<void*>(&std::rethrow_exception);
+}
+
+/// Where the program calls them through a stub, which it takes for their addresses.
+bool throws_by_name(std::uintptr_t call) {
   Dl_info info = {};
-  if (dladdr(function, &info) == 0 || info.dli_sname == nullptr) return false;
+  if (dladdr(std::bit_cast<void*>(call), &info) == 0 || info.dli_sname == nullptr) return false;
   const std::string_view name = info.dli_sname;
   return name == "__cxa_throw" || name == "__cxa_rethrow" ||
          name.starts_with("_ZSt17rethrow_exception");
@@ -130,8 +131,12 @@ bool throws(std::uintptr_t call) {
 
 /// What is thrown where: without the frames of throwing itself.
 std::span<const std::uintptr_t> without_throwing(std::span<const std::uintptr_t> frames) {
-  for (std::size_t i = std::min(frames.size(), kMostThrowing); i > 0; --i) {
-    if (throws(frames[i - 1])) return frames.subspan(i);
+  const auto innermost = frames.first(std::min(frames.size(), kMostThrowing));
+  // By name only if need be: that is a search among all names of a module.
+  for (const auto throws : {throws_by_address, throws_by_name}) {
+    // The last: of a sanitizer there are two, which call each other.
+    const auto found = std::find_if(innermost.rbegin(), innermost.rend(), throws);
+    if (found != innermost.rend()) return {found.base(), frames.end()};
   }
   return frames;
 }
