@@ -30,6 +30,7 @@
 #include "sluice/sync/env.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/new_file.h"
+#include "sluice/sync/observer.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
 #include "sluice/sync/word.h"
@@ -227,7 +228,7 @@ void remove_unfinished(int directory, const std::string& leaf) {
     const UniqueFd fd(
         openat(directory, file.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     if (fd && !FileHold::is_held(fd.get(), MappedFile::kInUseByte)) {
-      unlinkat(directory, file.c_str(), 0);
+      if (unlinkat(directory, file.c_str(), 0) == 0) internal::tell_stale_removed(file, 0);
     }
   }
 }

@@ -26,6 +26,7 @@
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/domain.h"
 #include "sluice/sync/error.h"
+#include "sluice/sync/observer.h"
 #include "sluice/sync/participant.h"
 #include "sluice/sync/status.h"
 
@@ -130,7 +131,10 @@ void remove_unfinished() {
   for (const std::string& file : files_in_domain()) {
     const Tag maker = maker_of(file);
     if (maker != participant::kNobody && participant::probe(maker) == Liveness::dead) {
-      unlinkat(Domain::current().directory(), file.c_str(), 0);
+      const pid_t pid = participant::noted_pid(maker);
+      if (unlinkat(Domain::current().directory(), file.c_str(), 0) == 0) {
+        internal::tell_stale_removed(file, pid);
+      }
     }
   }
 }
@@ -244,13 +248,23 @@ Removal remove_if_unused(const std::string& file, int fd) {
   return Removal::removed;
 }
 
+/// The same, of a name whose users have not removed it themselves.
+Removal remove_if_stale(const std::string& file, int fd, const Stamp& stamp) {
+  const Removal removal = remove_if_unused(file, fd);
+  if (removal == Removal::removed) {
+    internal::tell_stale_removed(std::string_view(file).substr(kObject.size()), stamp.creator_pid);
+  }
+  return removal;
+}
+
 /// Removes the name `file` if it leads to a while_used object that nobody uses any more.
 bool is_removed_as_stale(const std::string& file) {
   const UniqueFd fd = open_file(file);
   if (!fd) return false;
   try {
-    return read_stamp(fd.get(), file).lifetime() == Lifetime::while_used &&
-           remove_if_unused(file, fd.get()) == Removal::removed;
+    const Stamp stamp = read_stamp(fd.get(), file);
+    return stamp.lifetime() == Lifetime::while_used &&
+           remove_if_stale(file, fd.get(), stamp) == Removal::removed;
   } catch (const Error&) {
     return false;  // whatever it is, it is not known to be stale
   }
@@ -260,8 +274,9 @@ bool is_removed_as_stale(const std::string& file) {
 bool replace_if_stale(const std::string& file, const std::string& what) {
   const UniqueFd fd = open_file(file);
   if (!fd) return errno == ENOENT;
-  if (read_stamp(fd.get(), what).lifetime() != Lifetime::while_used) return false;
-  return remove_if_unused(file, fd.get()) != Removal::in_use;
+  const Stamp stamp = read_stamp(fd.get(), what);
+  if (stamp.lifetime() != Lifetime::while_used) return false;
+  return remove_if_stale(file, fd.get(), stamp) != Removal::in_use;
 }
 
 std::size_t total_size(std::size_t bytes, const std::string& what) {
@@ -403,7 +418,7 @@ std::optional<Segment> Segment::try_open(std::string_view name, const SegmentKin
   const Stamp stamp = read_stamp(fd.get(), what);
   check_permissions(fd.get(), stamp, what);
   if (stamp.lifetime() == Lifetime::while_used &&
-      remove_if_unused(file, fd.get()) == Removal::removed) {
+      remove_if_stale(file, fd.get(), stamp) == Removal::removed) {
     throw Error(Status::stale, {.tried = "open " + what,
                                 .expected = "an object that somebody uses",
                                 .found = "one left by pid " + std::to_string(stamp.creator_pid),

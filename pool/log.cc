@@ -11,6 +11,10 @@
 #include <memory>
 #include <utility>
 
+#include "sluice/pool/incident_line.h"
+#include "sluice/sync/observer.h"
+#include "sluice/sync/participant.h"
+
 namespace sluice {
 namespace {
 
@@ -62,10 +66,76 @@ void set_lines(int descriptor, bool times) noexcept {
   RealEnv::store(g_times, static_cast<std::uint8_t>(times), std::memory_order_relaxed);  // as above
 }
 
+void write_line(std::string_view line) noexcept {
+  // Relaxed: a number on its own.
+  const int descriptor = RealEnv::load(g_descriptor, std::memory_order_relaxed);
+  const int error = errno;  // logging changes nothing for who logs
+  // Not in a loop: the rest of a line that was written in part would be another line.
+  [[maybe_unused]] const ssize_t written = write(descriptor, line.data(), line.size());
+  errno = error;
+}
+
+bool with_times() noexcept {
+  // Relaxed: as in write_line().
+  return RealEnv::load(g_times, std::memory_order_relaxed) != 0;
+}
+
+template <class Clock>
+std::int64_t nanoseconds_now() {
+  const auto now = Clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+}
+
+/// By who has just taken a lock, perhaps one that a sink would have to take as well: so no sink.
+void tell_owner_died(const internal::Incident& incident) noexcept {
+  if (!get_logger().enabled(LogLevel::warning)) return;
+  constexpr int kDecimal = 10;
+  constexpr int kHex = 16;
+  internal::IncidentLine line;
+  if (with_times()) line.add_time(nanoseconds_now<std::chrono::system_clock>());
+  line.add("[WARNING/");
+  line.add(log_process_name());
+  line.add("] owner died: pid ");
+  if (const pid_t pid = participant::noted_pid(incident.owner); pid != 0) {
+    line.add_number(static_cast<std::uint64_t>(pid), kDecimal);
+  } else {
+    line.add("unknown");
+  }
+  line.add(" (participant ");
+  line.add_number(incident.owner, kDecimal);
+  line.add(") held the ");
+  line.add(incident.what);
+  line.add(" at 0x");
+  line.add_number(reinterpret_cast<std::uintptr_t>(incident.address), kHex);
+  line.add_mapping_of(incident.address);
+  write_line(line.text());
+}
+
+void tell_stale_removed(const internal::Incident& incident) noexcept {
+  try {
+    if (incident.maker != 0) {
+      get_logger().info("stale object removed: \"", incident.what, "\", made by pid ",
+                        incident.maker);
+    } else {
+      get_logger().info("stale object removed: \"", incident.what, '"');
+    }
+  } catch (...) {  // NOLINT(bugprone-empty-catch): the line is lost; what it tells of is done
+  }
+}
+
+void tell(const internal::Incident& incident) {
+  if (incident.kind == internal::Incident::Kind::owner_died) {
+    tell_owner_died(incident);
+  } else {
+    tell_stale_removed(incident);
+  }
+}
+
 /// SLUICE_LOG, before main(): what is logged before this has run is not.
 const bool g_read_environment = [] {
   set_lines(STDERR_FILENO, false);
   get_logger();  // made before there are threads: no other thread makes it during a fork
+  internal::set_observer(&tell);
   const char* const value = secure_getenv("SLUICE_LOG");
   if (value == nullptr) return false;
   std::string_view wanted = value;
@@ -78,12 +148,6 @@ const bool g_read_environment = [] {
   }
   return true;
 }();
-
-template <class Clock>
-std::int64_t nanoseconds_now() {
-  const auto now = Clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
-}
 
 }  // namespace
 
@@ -141,16 +205,7 @@ LogSink* log_sink() noexcept { return follow<LogSink>(g_sink); }
 
 LogSink* set_log_sink(LogSink* sink) noexcept { return exchange(g_sink, sink); }
 
-void write_log_line(const LogRecord& record) {
-  // Relaxed, both: numbers on their own.
-  const int descriptor = RealEnv::load(g_descriptor, std::memory_order_relaxed);
-  const bool times = RealEnv::load(g_times, std::memory_order_relaxed) != 0;  // as above
-  const std::string line = to_line(record, times);
-  const int error = errno;  // logging changes nothing for who logs
-  // Not in a loop: the rest of a line that was written in part would be another line.
-  [[maybe_unused]] const ssize_t written = write(descriptor, line.data(), line.size());
-  errno = error;
-}
+void write_log_line(const LogRecord& record) { write_line(to_line(record, with_times())); }
 
 Logger& log_to(int descriptor, LogOptions options) {
   set_lines(descriptor, options.times);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Logger: messages with a level, as lines "[INFO/ProcessName] message" on stderr. What the library
-// does (processes that start and end, workers that are replaced, exceptions that nobody caught) is
-// told here. Silent, until one call or the environment turns it on: SLUICE_LOG=debug, info,
-// warning, error; with ",times" each line begins with the time of day. Not a logging framework:
-// rotation, patterns and the like are the business of a LogSink of yours. (Not spdlog: its sinks
-// and registry hold locks that a forked child may find locked.)
+// does (processes that start and end, workers that are replaced, locks whose owner died, stale
+// objects that are removed, exceptions that nobody caught) is told here. Silent, until one call or
+// the environment turns it on: SLUICE_LOG=debug, info, warning, error; with ",times" each line
+// begins with the time of day. Not a logging framework: rotation, patterns and the like are the
+// business of a LogSink of yours. (Not spdlog: its sinks and registry hold locks that a forked
+// child may find locked.)
 //
 //   log_to_stderr();                                        // from level info on
 //   get_logger().info("child process ", pid, " started");   // [INFO/MainProcess] child process ...
@@ -14,6 +15,13 @@
 //   void complain(LogText text) { mine.warning(text); }     // a helper: knows its caller's line
 //
 // In memory: one level word per logger; loggers are never destroyed.
+//
+// "owner died: pid 4711 (participant 7) held the Mutex at 0x7f.. in /dev/shm/sluice-0/obj-bank" is
+// told in the midst of a call, perhaps in a signal handler: as a line, whatever the sink, and with
+// no allocation. Of each death that a call on a lock reports, of a Once that is begun again, and of
+// an OwnedSemaphore's permit that comes back. What follows "in" is what the kernel calls the
+// memory: the process that made an object may have it under the file's number alone. It is read
+// from /proc/self/maps: a seccomp filter must let the process open that, or the line be off.
 //
 // Units: none. Errors: none: a line that can't be written is lost. What an operator<< throws passes
 // through.

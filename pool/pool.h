@@ -124,7 +124,8 @@ class Pool {
   /// Forks, now, the process that the workers of all later pools of this process come from: to be
   /// called before the program's threads start, by a program that makes pools afterwards. Those
   /// have the memory as it is now, so that functions are the ones loaded now, shared_ref() may
-  /// refer to what is mapped now, and there can be no initializer. Throws Error.
+  /// refer to what is mapped now, and an initializer must be one that can travel (PoolOptions);
+  /// another is refused by the Pool's constructor. Throws Error.
   static void prepare() { internal::prepare_supervisors(); }
 
   /// Has `function(arguments...)` run in a worker.

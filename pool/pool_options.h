@@ -21,6 +21,8 @@
 #include <string>
 #include <vector>
 
+#include "sluice/pool/worker_function.h"
+
 namespace sluice {
 
 /// What a pool is made with. An Error of the constructor says which of them does not fit.
@@ -45,11 +47,13 @@ struct PoolOptions {
   std::uint64_t max_tasks_per_worker = 0;
   /// Runs first in each worker. A worker has the memory that the process had when the pool was
   /// made: anything may be captured. If it throws, the pool is useless: who made it, or waits for a
-  /// result, gets Error with its text.
-  std::function<void()> initializer = {};
+  /// result, gets Error with its text. After Pool::prepare() this and the finalizer travel as tasks
+  /// do: functions, and lambdas whose captures are trivially copyable and hold no pointer,
+  /// reference or view; up to 64 KiB. What a worker has in memory, the functions among it, is then
+  /// what there was when prepare() was called.
+  internal::WorkerFunction initializer = {};
   /// Runs last in each worker that ends by itself, as after close(); not in one that is killed.
-  /// Anything may be captured, too.
-  std::function<void()> finalizer = {};
+  internal::WorkerFunction finalizer = {};
   /// `ps` shows workers as "NAME-1" and so on, and who minds them as NAME.
   std::string name = "pool";
   /// How long tasks that run may go on after Ctrl-C (pool/interrupt.h).
@@ -62,7 +66,8 @@ struct PoolOptions {
 
 /// What a pool is to do if the worker of a task dies, or the task takes too long.
 struct TaskOptions {
-  /// How often the task is started at most, if the worker that runs it dies.
+  /// How often the task is started at most, if the worker that runs it dies: 1 to 60,000, to which
+  /// other numbers are rounded.
   unsigned max_attempts = 1;
   /// After which the worker is killed and replaced, and the task has failed. 0: none.
   std::chrono::nanoseconds time_limit{0};

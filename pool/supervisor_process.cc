@@ -27,6 +27,7 @@
 #include "sluice/ipc/codec.h"
 #include "sluice/ipc/fd_socket.h"
 #include "sluice/pool/start_options.h"
+#include "sluice/pool/worker_function.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/status.h"
 
@@ -40,13 +41,15 @@ struct Plan {
   std::uint64_t max_tasks_per_worker = 0;
   std::uint32_t min_spare = 0, max_spare = 0;
   std::string name;
+  TravellingFunction initializer, finalizer;
 
   auto sluice_members() {
-    return std::tie(workers, idle_ms, max_tasks_per_worker, min_spare, max_spare, name);
+    return std::tie(workers, idle_ms, max_tasks_per_worker, min_spare, max_spare, name, initializer,
+                    finalizer);
   }
 };
 
-constexpr std::size_t kMostPlanBytes = 4096;
+constexpr std::size_t kMostPlanBytes = 65536;
 
 UniqueFd open_pidfd(pid_t pid) {
   UniqueFd fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
@@ -74,7 +77,7 @@ UniqueFd as_file(const std::vector<std::byte>& bytes) {
 }
 
 Plan read_plan(const UniqueFd& file) {
-  std::array<std::byte, kMostPlanBytes> bytes;
+  std::vector<std::byte> bytes(kMostPlanBytes);
   const ssize_t size = pread(file.get(), bytes.data(), bytes.size(), 0);
   Plan plan;
   if (size <= 0 ||
@@ -130,6 +133,8 @@ class Prepared {
     options.min_spare = plan.min_spare;
     options.max_spare = plan.max_spare;
     options.name = plan.name;
+    options.initializer = WorkerFunction::arrived(plan.initializer);
+    options.finalizer = WorkerFunction::arrived(plan.finalizer);
     return run_supervisor(memory, options, commands, owner);
   }
 
@@ -150,23 +155,43 @@ Preparation& preparation() {
   return only;
 }
 
+[[noreturn]] void refuse_functions(const PoolOptions& options, const char* found) {
+  throw Error::from_errno(
+      EINVAL, {.tried = "make the pool \"" + options.name + "\" after Pool::prepare()",
+               .expected = "an initializer and a finalizer that can travel as a task can, to the "
+                           "process that was forked then",
+               .found = found,
+               .hint = "make it a function, or a lambda that captures by value what has no pointer "
+                       "in it; have a task do it; or do not call prepare()"});
+}
+
+std::vector<std::byte> encode_plan(const PoolOptions& options) {
+  if (!options.initializer.can_travel() || !options.finalizer.can_travel()) {
+    refuse_functions(options,
+                     "one with a pointer, a reference or allocated memory in it, or "
+                     "a std::function");
+  }
+  const Plan plan = {.workers = options.workers,
+                     .idle_ms = options.idle_time.count(),
+                     .max_tasks_per_worker = options.max_tasks_per_worker,
+                     .min_spare = options.min_spare,
+                     .max_spare = options.max_spare,
+                     .name = options.name.substr(0, 256),
+                     .initializer = options.initializer.travelling(),
+                     .finalizer = options.finalizer.travelling()};
+  std::vector<std::byte> bytes = encode(plan);
+  if (bytes.size() > kMostPlanBytes) refuse_functions(options, "captures of more than 64 KiB");
+  return bytes;
+}
+
 /// Empty if nothing is prepared in this process.
 UniqueFd start_prepared(const PoolMemory& memory, const PoolOptions& options,
                         const UniqueFd& commands) {
   Preparation& prepared = preparation();
   if (prepared.owner != getpid()) return {};
-  if (options.initializer || options.finalizer) {
-    throw Error::from_errno(
-        EINVAL, {.tried = "make the pool \"" + options.name + "\" after Pool::prepare()",
-                 .expected = "no initializer and no finalizer",
-                 .found = "one, which was made after the process that workers come from",
-                 .hint = "have a task do it, or do not call prepare()"});
-  }
-  const Plan plan = {options.workers,   options.idle_time.count(), options.max_tasks_per_worker,
-                     options.min_spare, options.max_spare,         options.name.substr(0, 256)};
+  const UniqueFd file = as_file(encode_plan(options));
   const UniqueFd segment = memory.segment().fd();
   const UniqueFd self = open_pidfd(getpid());
-  const UniqueFd file = as_file(encode(plan));
   const std::scoped_lock lock(prepared.mutex);
   UniqueFd supervisor;
   Status status = Status::ok;

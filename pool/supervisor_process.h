@@ -12,12 +12,11 @@
 // The prepared process gets, over a socket, the pool's memory, the channel for commands, a pidfd of
 // the owner, and the options; it forks a supervisor, which attaches, and answers with its pidfd.
 //
-// Units: Deadline. Errors: Error: no more processes; options that hold functions, which were made
-// later than the prepared process; peer_died if that has ended. Threads: one at a time, but for
-// command() and is_alive(). A forked child has nothing prepared.
-// If a process dies here: with the owner the kernel ends the prepared process, and with that its
-// supervisors; the prepared process's own death ends its supervisors. Cost: about 1 ms more than a
-// fork of one's own.
+// Units: Deadline. Errors: Error: no more processes; an initializer or a finalizer that
+// can't travel to the prepared process; peer_died if that has ended. Threads: one at a time, but
+// for command() and is_alive(). A forked child has nothing prepared. If a process dies here: with
+// the owner the kernel ends the prepared process, and with that its supervisors; the prepared
+// process's own death ends its supervisors. Cost: about 1 ms more than a fork of one's own.
 
 #ifndef SLUICE_POOL_SUPERVISOR_PROCESS_H_
 #define SLUICE_POOL_SUPERVISOR_PROCESS_H_

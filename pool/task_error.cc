@@ -14,8 +14,10 @@
 #include <system_error>
 #include <tuple>
 #include <typeinfo>
+#include <utility>
 
 #include "sluice/ipc/codec.h"
+#include "sluice/pool/task_trace.h"
 #include "sluice/pool/type_name.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/status.h"
@@ -46,8 +48,9 @@ struct Travelling {
   std::string category;
   std::string worker;
   std::array<std::string, 4> parts;  ///< of Error's text
+  std::string trace;
 
-  auto sluice_members() { return std::tie(kind, type, text, code, category, worker, parts); }
+  auto sluice_members() { return std::tie(kind, type, text, code, category, worker, parts, trace); }
 };
 
 struct Kind {
@@ -116,15 +119,16 @@ const std::array kKinds = {
     Kind{typeid(Error), throw_own_error},
 };
 
-std::string trace_of(const Travelling& from) {
+std::string origin_of(const Travelling& from) {
   return "in " + from.worker + ": " + readable_name(from.type) +
          (from.text.empty() ? "" : ": " + from.text);
 }
 
 }  // namespace
 
-std::vector<std::byte> encode_current_exception(const std::string& worker) {
+std::vector<std::byte> encode_current_exception(const std::string& worker, std::string trace) {
   Travelling from;
+  from.trace = std::move(trace);
   from.worker = worker + " (pid " + std::to_string(getpid()) + ")";
   const std::type_info* const type = abi::__cxa_current_exception_type();
   from.type = type != nullptr ? type->name() : "an exception of another language";
@@ -151,11 +155,12 @@ std::vector<std::byte> encode_current_exception(const std::string& worker) {
 std::exception_ptr decode_exception(std::span<const std::byte> bytes) {
   Travelling from;
   try {
-    if (decode(bytes, from) != Status::ok || from.kind > kKinds.size()) {
+    if (decode(bytes, from) != Status::ok || from.kind > kKinds.size() ||
+        from.trace.size() > kMostTraceBytes) {
       throw RemoteError("an exception", "its bytes can't be read");
     }
     try {
-      throw RemoteTrace(trace_of(from));
+      throw RemoteTrace(origin_of(from), from.trace);
     } catch (const RemoteTrace&) {
       if (from.kind != 0) kKinds[from.kind - 1U].throw_it(from);
       std::throw_with_nested(RemoteError(readable_name(from.type), from.text));

@@ -12,15 +12,15 @@
 //
 // The exceptions of <stdexcept>, std::bad_alloc, std::bad_cast, std::system_error and Error arrive
 // as the same type with the same text, and carry a RemoteTrace nested in them: which worker, which
-// type, which text. Any other arrives as RemoteError, with its type's name. A value that was thrown
-// and is no std::exception arrives as RemoteError without a text.
+// type, which text, and the worker's stack. Any other arrives as RemoteError, with its type's name.
+// A value that was thrown and is no std::exception arrives as RemoteError without a text.
 //
-// In memory: kind u8, mangled type, text, error code i32 and its category's name, worker, and the
-// four parts of an Error's text, each as ipc/codec.h writes it.
+// In memory: kind u8, mangled type, text, error code i32 and its category's name, worker, the four
+// parts of an Error's text, and the trace, each as ipc/codec.h writes it.
 //
 // Units: none. Errors: bytes that encode_current_exception() did not write give a RemoteError that
 // says so. Threads: pure functions. If a process dies here: nothing is shared. Cost: an exception
-// thrown and caught.
+// thrown and caught; of its stack, pool/task_trace.h.
 
 #ifndef SLUICE_POOL_TASK_ERROR_H_
 #define SLUICE_POOL_TASK_ERROR_H_
@@ -52,10 +52,24 @@ class RemoteError : public std::runtime_error {
   std::string type_;
 };
 
-/// Where a task's exception comes from: nested in each of them.
+/// Where a task's exception comes from: nested in each of them. what(): worker, type and text, and
+/// the trace in lines of its own.
 class RemoteTrace : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  RemoteTrace(const std::string& origin, std::string trace)
+      : std::runtime_error(origin + (trace.empty() ? "" : "\n" + trace)),
+        trace_(std::move(trace)) {}
+
+  /// The worker's stack where the exception was thrown, or thrown again by the task; innermost
+  /// first, up to the task's own function or the pool's that calls it. One line a frame,
+  /// "  #0 MODULE+0xOFFSET NAME", without the name where the module does not export one: then
+  /// `addr2line -Cfie MODULE 0xOFFSET` has it; in a program that is linked statically an address
+  /// alone. Of more than 64 frames, or 16 KiB, the last line says how many are left out. Empty
+  /// where the C++ library is not libstdc++.
+  [[nodiscard]] const std::string& trace() const noexcept { return trace_; }
+
+ private:
+  std::string trace_;
 };
 
 /// The worker that ran a task has ended under it, as often as the task was to be tried.
@@ -87,8 +101,8 @@ class TaskTimedOut : public WorkerDied {
 
 namespace internal {
 
-/// In a catch block: what was caught, as bytes. `worker` for the RemoteTrace.
-std::vector<std::byte> encode_current_exception(const std::string& worker);
+/// In a catch block: what was caught, as bytes. `worker` and `trace` for the RemoteTrace.
+std::vector<std::byte> encode_current_exception(const std::string& worker, std::string trace = {});
 
 /// What encode_current_exception() wrote, ready to be thrown.
 std::exception_ptr decode_exception(std::span<const std::byte> bytes);

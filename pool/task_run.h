@@ -33,6 +33,7 @@
 #include "sluice/pool/task_code.h"
 #include "sluice/pool/task_error.h"
 #include "sluice/pool/task_function.h"
+#include "sluice/pool/task_trace.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/status.h"
 
@@ -114,8 +115,8 @@ class ChunkResult {
 
   void add(Value value) { values_.push_back(std::move(value)); }
   /// In a catch block.
-  void add_exception(const std::string& worker) {
-    exceptions_.emplace_back(values_.size(), encode_current_exception(worker));
+  void add_exception(const std::string& worker, std::string trace) {
+    exceptions_.emplace_back(values_.size(), encode_current_exception(worker, std::move(trace)));
     values_.emplace_back();
   }
   void reserve(std::size_t items) {
@@ -163,8 +164,11 @@ void run_items(TaskRun& run, F& function, Items<T>& items) {
       } else {
         result.add(call_with<F, T, kApply>(function, std::move(item)));
       }
+    } catch (const TraceProbe&) {
+      throw;
     } catch (...) {
-      result.add_exception(run.worker());
+      result.add_exception(run.worker(),
+                           take_trace(__builtin_frame_address(0), TraceEnd::with_handler));
     }
   }
   run.leave(result);

@@ -14,6 +14,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sluice/lockfree/task_board.h"
@@ -21,6 +22,7 @@
 #include "sluice/pool/task_code.h"
 #include "sluice/pool/task_error.h"
 #include "sluice/pool/task_run.h"
+#include "sluice/pool/task_trace.h"
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/participant.h"
@@ -91,6 +93,7 @@ class Worker {
 
   int run() {
     cells_.begin(getpid(), participant::self(), steady_ns());
+    start_tracing();
     if (!initialize()) return EXIT_FAILURE;
     cells_.set_state(WorkerState::ready);
     if (options_.initializer) board_.wake();  // who makes the pool waits for that
@@ -154,18 +157,20 @@ class Worker {
         std::bit_cast<TaskEntry>(found)(run);
       }
       if (run.refused()) body->end = TaskEnd::refused;
+    } catch (const TraceProbe&) {
+      throw;
     } catch (...) {
       if (is_exit_request()) throw;
-      leave_exception(*body);
+      leave_exception(*body, take_trace(__builtin_frame_address(0), TraceEnd::before_handler));
     }
     memory_.hand_over(body->result);
     return body->end == TaskEnd::value;
   }
 
-  void leave_exception(TaskBody& body) {
+  void leave_exception(TaskBody& body, std::string trace) {
     body.end = TaskEnd::exception;
     memory_.free(body.result);
-    const std::vector<std::byte> bytes = encode_current_exception(name_);
+    const std::vector<std::byte> bytes = encode_current_exception(name_, std::move(trace));
     try {
       std::ranges::copy(bytes, memory_.make_room(body.result, bytes.size(), kSoon).begin());
     } catch (const std::exception&) {

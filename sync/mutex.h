@@ -79,6 +79,7 @@
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/lock_env.h"
 #include "sluice/sync/lock_report.h"
+#include "sluice/sync/observer.h"
 #include "sluice/sync/owner_died.h"
 #include "sluice/sync/participant.h"
 #include "sluice/sync/patience.h"
@@ -244,7 +245,7 @@ class BasicMutex {
   }
 
   friend std::ostream& operator<<(std::ostream& out, const BasicMutex& mutex) {
-    return out << (kRelock == Relock::counted ? "RecursiveMutex: " : "Mutex: ") << mutex.report();
+    return out << kName << ": " << mutex.report();
   }
 
   // For SharedMutex.
@@ -311,6 +312,8 @@ class BasicMutex {
  private:
   using Word = internal::LockWord;
 
+  static constexpr std::string_view kName = kRelock == Relock::counted ? "RecursiveMutex" : "Mutex";
+
   /// What to do with a lock whose owner died.
   enum class Marked : std::uint8_t { left, taken };
 
@@ -339,6 +342,8 @@ class BasicMutex {
     } else {
       self.held.give_up();
     }
+    if (s == Status::owner_died) [[unlikely]]
+      internal::tell_owner_died(kName, this, died());
     return s;
   }
 

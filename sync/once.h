@@ -57,6 +57,7 @@
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/error.h"
 #include "sluice/sync/lock_env.h"
+#include "sluice/sync/observer.h"
 #include "sluice/sync/participant.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/thread_state.h"
@@ -186,7 +187,10 @@ class BasicOnce {
     if (Env::probe(tag_of(word)) != Liveness::dead) return;
     // Acquire-release: the probe came after the kernel had dropped the dead one's file lock, and
     // whoever begins next is to see what it wrote. `waiting` stays: others may be asleep.
-    Env::cas(word_, word, word & kWaiting, std::memory_order_acq_rel);
+    const Tag dead = tag_of(word);
+    if (Env::cas(word_, word, word & kWaiting, std::memory_order_acq_rel)) {
+      internal::tell_owner_died("Once", this, dead);
+    }
   }
 
   /// Turns the word, which is this thread's, into `next`. Others only add kWaiting meanwhile: false

@@ -63,6 +63,7 @@
 #include "sluice/sync/deadline.h"
 #include "sluice/sync/event_count.h"
 #include "sluice/sync/lock_env.h"
+#include "sluice/sync/observer.h"
 #include "sluice/sync/participant.h"
 #include "sluice/sync/process_state.h"
 #include "sluice/sync/semaphore_error.h"
@@ -304,7 +305,11 @@ class BasicOwnedSemaphore {
         living = owner;
         return false;
       }
-      return take_from(owner, permit, seen, me);
+      if (!take_from(owner, permit, seen, me)) return false;
+      if (owner != participant::kNobody) {
+        internal::tell_owner_died("OwnedSemaphore's permit", &permit, owner);
+      }
+      return true;
     });
   }
 

@@ -327,6 +327,17 @@ std::optional<Record> describe(Domain& domain, Tag tag) {
                 bytes.left_tag == tag};
 }
 
+pid_t noted_pid(Tag tag) noexcept {
+  const internal::NoCancel scope;
+  try {
+    const UniqueFd registry = Domain::current().open_registry();
+    RecordBytes bytes = {};
+    return read_record(registry.get(), tag, bytes) ? bytes.pid : 0;
+  } catch (const std::exception&) {  // the registry is gone
+    return 0;
+  }
+}
+
 UniqueFd open_pidfd(Tag tag) noexcept {
   try {
     const auto record = describe(Domain::current(), tag);

@@ -105,6 +105,10 @@ struct Record {
 /// The record of `tag`; empty if a later tag has overwritten it.
 [[nodiscard]] std::optional<Record> describe(Domain& domain, Tag tag);
 
+/// The process that had the tag, as the registry noted it: for people. 0 if a later tag has
+/// overwritten the note, or it can't be read. Allocates nothing, unless the registry is lost.
+[[nodiscard]] pid_t noted_pid(Tag tag) noexcept;
+
 /// A pidfd of a living participant's process, to be woken by its death; empty if there is none to
 /// be had. It may be another process's, of another pid namespace: when it is readable, ask probe().
 [[nodiscard]] UniqueFd open_pidfd(Tag tag) noexcept;

@@ -20,6 +20,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <mutex>
 #include <source_location>
 #include <sstream>
 #include <stdexcept>
@@ -28,10 +29,17 @@
 #include <vector>
 
 #include "sluice/ipc/codec.h"
+#include "sluice/ipc/segment.h"
+#include "sluice/ipc/shared.h"
 #include "sluice/pool/log_queue.h"
 #include "sluice/pool/log_record.h"
 #include "sluice/pool/uncaught.h"
+#include "sluice/sync/error.h"
 #include "sluice/sync/event.h"
+#include "sluice/sync/mutex.h"
+#include "sluice/sync/once.h"
+#include "sluice/sync/owned_semaphore.h"
+#include "sluice/sync/owner_died.h"
 #include "sluice/sync/status.h"
 #include "sluice/sync/unique_fd.h"
 #include "sluice/tests/pool/watched.h"
@@ -206,6 +214,107 @@ TEST_F(LogTest, TheEnvironmentTurnsItOn) {
 TEST(LogChild, DISABLED_Logs) {
   get_logger().info("not this");
   get_logger().warning("turned on");
+}
+
+/// Runs `hold` in a child, which is killed once it has returned; gives the child's pid.
+template <class Hold>
+pid_t killed_after(Hold hold) {
+  const pid_t child = fork();
+  if (child == 0) {
+    hold();
+    raise(SIGKILL);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFSIGNALED(status));
+  return child;
+}
+
+TEST_F(LogTest, AnOwnerThatDiedIsTold) {
+  const auto made = Shared<Mutex>::create("bank");
+  const auto bank = Shared<Mutex>::open("bank");
+  const pid_t child = killed_after([&] { bank->lock(); });
+  log_to(write_.get());
+  EXPECT_THROW(bank->lock(), OwnerDied);
+  EXPECT_EQ(bank->acquire(), Status::owner_died);
+  bank->mark_consistent();
+  bank->unlock();
+  bank->lock();  // in order again: nothing to tell
+  bank->unlock();
+  const std::string told = ".WARNING/MainProcess. owner died: pid " + std::to_string(child) +
+                           " .participant [0-9]+. held the Mutex at 0x[0-9a-f]+ in .*/obj-bank";
+  EXPECT_THAT(lines(), ElementsAre(MatchesRegex(told), MatchesRegex(told)));
+}
+
+TEST_F(LogTest, AnOwnerThatDiedIsToldOfOtherLocks) {
+  Shared<Once> once;
+  Shared<OwnedSemaphore<2>> gate(1U);
+  const pid_t child = killed_after([&] {
+    gate->acquire();
+    once->call([] { raise(SIGKILL); });
+  });
+  log_to(write_.get(), {.level = LogLevel::warning, .times = true});
+  EXPECT_EQ(gate->acquire(10s), Status::ok);
+  EXPECT_EQ(once->call([] {}, 10s), Status::ok);
+  const std::string told = "20..-..-.. ..:..:..[.]...... .WARNING/MainProcess. owner died: pid " +
+                           std::to_string(child) + " .participant [0-9]+. held the ";
+  EXPECT_THAT(lines(), ElementsAre(MatchesRegex(told + "OwnedSemaphore's permit at .*memfd.*"),
+                                   MatchesRegex(told + "Once at .*memfd.*")));
+}
+
+TEST_F(LogTest, AnOwnerThatDiedIsToldWithoutTheSinkWhichMightNeedThatLock) {
+  class LocksToo : public Kept {
+   public:
+    explicit LocksToo(Mutex& mutex) : mutex_(mutex) {}
+    void take(const LogRecord& record) override {
+      const std::scoped_lock lock(mutex_);
+      Kept::take(record);
+    }
+
+   private:
+    Mutex& mutex_;
+  };
+  Shared<Mutex> mutex;
+  killed_after([&] { mutex->lock(); });
+  log_to(write_.get());
+  {
+    const LocksToo sink(*mutex);
+    mutex->lock([] {});
+    mutex->unlock();
+    EXPECT_THAT(sink.records, IsEmpty());
+  }
+  EXPECT_THAT(lines(), SizeIs(1));
+}
+
+TEST_F(LogTest, AStaleObjectThatIsRemovedIsTold) {
+  const auto leave = [] { Shared<int>::create("left"); };
+  const auto leave_stale = [] {
+    new Shared<int>(Shared<int>::create("left"));  // never destroyed
+  };
+  log_to(write_.get());
+  const pid_t first = killed_after(leave_stale);
+  EXPECT_THROW(Shared<int>::open("left"), Error);
+  const pid_t second = killed_after(leave_stale);
+  leave();
+  const pid_t third = killed_after(leave_stale);
+  EXPECT_THAT(remove_stale(), ElementsAre("left"));
+  leave();  // in order: nothing to tell
+  const std::string told = "[INFO/MainProcess] stale object removed: \"left\", made by pid ";
+  EXPECT_THAT(lines(), ElementsAre(told + std::to_string(first), told + std::to_string(second),
+                                   told + std::to_string(third)));
+}
+
+TEST_F(LogTest, DeathsAreNotToldUntilItIsTurnedOn) {
+  log_to(write_.get(), {.level = LogLevel::off});
+  Shared<Mutex> mutex;
+  killed_after([&] {
+    mutex->lock();
+    new Shared<int>(Shared<int>::create("left"));
+  });
+  EXPECT_EQ(mutex->acquire(), Status::owner_died);
+  mutex->unlock();
+  EXPECT_THAT(remove_stale(), SizeIs(1));
+  EXPECT_THAT(lines(), IsEmpty());
 }
 
 TEST_F(LogTest, WhatNobodyCatchesIsAnErrorWhateverTheLevel) {

@@ -18,11 +18,13 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -229,7 +231,6 @@ TEST_F(PoolLifeTest, PreparedPoolsHaveTheMemoryOfThenAndDoAllThatOthersDo) {
       const bool goes_on = first.apply(square, 5) == 25;
       second.close();
       if (!old || !goes_on || !second.join(20s) || generation() != 2) _exit(2);
-      if (!is_an_error({.workers = 1, .initializer = [] {}})) _exit(3);
     });
     other.join();
     const std::vector<pid_t> pids = [] {
@@ -243,6 +244,72 @@ TEST_F(PoolLifeTest, PreparedPoolsHaveTheMemoryOfThenAndDoAllThatOthersDo) {
   });
   program.join();
   EXPECT_EQ(program.exit_code(), 0);
+}
+
+void become_5() { g_generation = 5; }
+
+// EX32, and the complaint C23: what a worker is to have comes after the fork that it is of
+TEST_F(PoolLifeTest, PreparedPoolsRunAnInitializerInEachWorker) {
+  Value<int> ends(0);
+  Process program([&] {
+    Pool::prepare();
+    PoolOptions options = {.workers = 2, .max_tasks_per_worker = 1};
+    options.initializer = [base = 70] { g_generation += base; };
+    options.finalizer = [e = shared_ref(ends)] { e->fetch_add(g_generation == 71 ? 1 : 100); };
+    Pool captures(options);
+    for (int i = 0; i < 4; ++i) {
+      if (captures.apply(generation) != 71) _exit(2);
+    }
+    captures.close();
+    if (!captures.join(20s)) _exit(3);
+    if (Pool({.workers = 1, .initializer = become_5}).apply(generation) != 5) _exit(4);
+    if (Pool({.workers = 1, .initializer = nullptr}).apply(generation) != 1) _exit(5);
+    if (generation() != 1) _exit(6);
+  });
+  program.join();
+  EXPECT_EQ(program.exit_code(), 0);
+  EXPECT_GE(ends.load(), 4);
+  EXPECT_LE(ends.load(), 6);  // and of the last who found nothing to do
+}
+
+TEST_F(PoolLifeTest, PreparedPoolsRefuseAnInitializerThatCantTravel) {
+  Process program([] {
+    Pool::prepare();
+    int local = 0;
+    const std::function<void()> hidden = [] {};
+    const std::array<char, 65536> much = {};
+    if (!is_an_error({.workers = 1, .initializer = [&local] { ++local; }})) _exit(2);
+    if (!is_an_error({.workers = 1, .initializer = hidden})) _exit(3);
+    if (!is_an_error({.workers = 1, .finalizer = hidden})) _exit(4);
+    if (!is_an_error({.workers = 1, .initializer = [much] { g_generation = much[0]; }})) _exit(5);
+    if (Pool(1).apply(square, 5) != 25) _exit(6);
+  });
+  program.join();
+  EXPECT_EQ(program.exit_code(), 0);
+}
+
+// PO31, EX33: no fork storm
+TEST_F(PoolLifeTest, PreparedPoolsTellOfAnInitializerThatThrows) {
+  Value<int> starts(0);
+  Process program([&] {
+    Pool::prepare();
+    PoolOptions options = {.workers = 3};
+    options.initializer = [s = shared_ref(starts)] {
+      s->fetch_add(1);
+      throw std::runtime_error("no database");
+    };
+    try {
+      const Pool pool(options);
+      _exit(2);
+    } catch (const Error& e) {
+      if (std::string_view(e.what()).find("no database") == std::string_view::npos) _exit(3);
+    }
+    if (Pool(1).apply(square, 5) != 25) _exit(4);
+  });
+  program.join();
+  EXPECT_EQ(program.exit_code(), 0);
+  EXPECT_GE(starts.load(), 1);
+  EXPECT_LE(starts.load(), 3);
 }
 
 TEST_F(PoolLifeTest, ItGrowsWhileTasksWaitAndShrinksWhenIdle) {
