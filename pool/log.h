@@ -92,7 +92,9 @@ class Logger {
   }
   /// Whether a message of this level would be written: to be asked before it costs much to make
   /// one.
-  [[nodiscard]] bool enabled(LogLevel level) const noexcept { return level >= this->level(); }
+  [[nodiscard]] bool enabled(LogLevel level) const noexcept {
+    return level >= this->level() && level != LogLevel::off;
+  }
 
   /// The parts of the message, one after the other, as operator<< writes them.
   template <class... Parts>

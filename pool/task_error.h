@@ -56,6 +56,7 @@ class RemoteError : public std::runtime_error {
 /// the trace in lines of its own.
 class RemoteTrace : public std::runtime_error {
  public:
+  /// `origin`: worker, type and text; `trace` may be empty.
   RemoteTrace(const std::string& origin, std::string trace)
       : std::runtime_error(origin + (trace.empty() ? "" : "\n" + trace)),
         trace_(std::move(trace)) {}

@@ -30,6 +30,7 @@
 #include <vector>
 
 #include "sluice/ipc/codec.h"
+#include "sluice/pool/exit.h"
 #include "sluice/pool/task_code.h"
 #include "sluice/pool/task_error.h"
 #include "sluice/pool/task_function.h"
@@ -167,6 +168,7 @@ void run_items(TaskRun& run, F& function, Items<T>& items) {
     } catch (const TraceProbe&) {
       throw;
     } catch (...) {
+      if (is_exit_request()) throw;
       result.add_exception(run.worker(),
                            take_trace(__builtin_frame_address(0), TraceEnd::with_handler));
     }

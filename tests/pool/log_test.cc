@@ -108,6 +108,17 @@ TEST_F(LogTest, IsSilentUntilItIsTurnedOn) {  // LG1
   EXPECT_THAT(kept.records, SizeIs(1));
 }
 
+TEST_F(LogTest, OffIsNoLevelOfAMessage) {
+  const Kept kept;
+  Logger& log = get_logger();
+  for (const LogLevel level : {LogLevel::debug, LogLevel::off}) {
+    log.set_level(level);
+    EXPECT_FALSE(log.enabled(LogLevel::off));
+    log.log(LogLevel::off, "nobody asked for this");
+  }
+  EXPECT_THAT(kept.records, IsEmpty());
+}
+
 TEST_F(LogTest, OwnLoggersFollowTheLibrarysLevelUntilTheyHaveTheirOwn) {  // LG1
   Logger& mine = get_logger("mine");
   EXPECT_EQ(&mine, &get_logger("mine"));

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "sluice/ipc/value.h"
+#include "sluice/pool/exit.h"
 #include "sluice/pool/future.h"
 #include "sluice/pool/pool.h"
 #include "sluice/pool/process.h"
@@ -104,6 +105,22 @@ TEST_F(PoolFailureTest, HowAWorkerEndedIsTold) {
   EXPECT_EQ(ends([](int n) { raise(n); }, SIGKILL), -SIGKILL);
   EXPECT_EQ(ends([](int n) { _exit(n); }, 42), 42);  // C18
   EXPECT_EQ(ends([](int n) { _exit(n); }, 0), 0);
+  EXPECT_EQ(ends([](int n) { sluice::exit(n); }, 43), 43);
+  EXPECT_EQ(pool.apply(square, 5), 25);
+}
+
+TEST_F(PoolFailureTest, AnItemThatExitsEndsItsWorker) {
+  Pool pool(1);
+  const auto leave_at_five = [](int n) {
+    if (n == 5) sluice::exit(44);
+    return n;
+  };
+  try {
+    pool.map(leave_at_five, std::vector<int>{4, 5, 6});
+    FAIL() << "it went on";
+  } catch (const WorkerDied& e) {
+    EXPECT_EQ(e.exit_code(), 44);
+  }
   EXPECT_EQ(pool.apply(square, 5), 25);
 }
 
