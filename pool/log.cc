@@ -132,7 +132,7 @@ void tell(const internal::Incident& incident) {
 }
 
 /// SLUICE_LOG, before main(): what is logged before this has run is not.
-const bool g_read_environment = [] {
+const bool kReadEnvironment = [] {
   set_lines(STDERR_FILENO, false);
   get_logger();  // made before there are threads: no other thread makes it during a fork
   internal::set_observer(&tell);
@@ -163,7 +163,7 @@ Logger& get_logger(std::string_view name) {
   static Logger& library = *new Logger("sluice", nullptr, LogLevel::off);
   if (name == library.name()) return library;
   std::unique_ptr<Logger> made;
-  for (Logger* newest = follow<Logger>(g_loggers);;) {
+  for (auto* newest = follow<Logger>(g_loggers);;) {
     for (Logger* logger = newest; logger != nullptr; logger = logger->next_) {
       if (logger->name() == name) return *logger;
     }
