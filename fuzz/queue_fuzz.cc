@@ -9,6 +9,9 @@
 //   ./bazelw test //fuzz:queue_corpus_test                   # the corpus, with any compiler
 //   ./bazelw run --config=fuzz //fuzz:queue_fuzz -- -max_len=1024 $PWD/fuzz/corpus/queue
 //
+// Run so, it is given its dictionary; what is run by hand wants
+// -dict=fuzz/dictionaries/queue.dict (dictionaries.h).
+//
 // The format of an input is in queue_input.h; queue_seeds.cc makes the corpus.
 
 #include <sys/mman.h>

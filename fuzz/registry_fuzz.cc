@@ -9,6 +9,9 @@
 //   ./bazelw test //fuzz:registry_corpus_test                   # the corpus, with any compiler
 //   ./bazelw run --config=fuzz //fuzz:registry_fuzz -- -max_len=8192 $PWD/fuzz/corpus/registry
 //
+// Run so, it is given its dictionary; what is run by hand wants
+// -dict=fuzz/dictionaries/registry.dict (dictionaries.h).
+//
 // The format of an input is in registry_input.h; registry_seeds.cc makes the corpus.
 //
 // A process takes part in one domain, and once. So that this one can do so for each input, all of
