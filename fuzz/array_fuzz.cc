@@ -5,6 +5,12 @@
 //
 // Input: byte 0: Making, or-ed | byte 1: how many 128ths of the file are cut off | byte 2: number
 // of scribbles | 10 bytes each: where u16, value u64, written while it is in use | the bytes.
+//
+//   ./bazelw test //fuzz:array_corpus_test                   # the corpus, with any compiler
+//   ./bazelw run --config=fuzz //fuzz:array_fuzz -- -max_len=16384 $PWD/fuzz/corpus/array
+//
+// Run so, it is given its dictionary; what is run by hand wants
+// -dict=fuzz/dictionaries/array.dict (dictionaries.h).
 
 #include <fcntl.h>
 #include <sys/mman.h>

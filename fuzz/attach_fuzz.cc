@@ -8,6 +8,9 @@
 //   ./bazelw test //fuzz:attach_corpus_test                   # the corpus, with any compiler
 //   ./bazelw run --config=fuzz //fuzz:attach_fuzz -- -max_len=16384 $PWD/fuzz/corpus/attach
 //
+// Run so, it is given its dictionary; what is run by hand wants
+// -dict=fuzz/dictionaries/attach.dict (dictionaries.h).
+//
 // The format of an input is in attach_input.h; attach_seeds.cc makes the corpus. A crash is kept as
 // a further file of the corpus.
 

@@ -8,6 +8,9 @@
 //   ./bazelw test //fuzz:codec_corpus_test                   # the corpus, with any compiler
 //   ./bazelw run --config=fuzz //fuzz:codec_fuzz -- -max_len=4096 $PWD/fuzz/corpus/codec
 //
+// Run so, it is given its dictionary; what is run by hand wants
+// -dict=fuzz/dictionaries/codec.dict (dictionaries.h).
+//
 // An input is a byte that chooses the type, and the bytes. codec_seeds.cc makes the corpus.
 
 #include <algorithm>

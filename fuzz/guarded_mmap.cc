@@ -4,6 +4,8 @@
 // access outside faults in any build, instead of hitting whatever the kernel had put next to it.
 // Linked with --wrap=mmap --wrap=munmap; our own calls come here, libc's do not.
 
+#include "sluice/fuzz/guarded_mmap.h"
+
 #include <sys/mman.h>
 
 #include <cstddef>
@@ -26,6 +28,11 @@ std::map<void*, std::size_t>& guarded() {
 
 }  // namespace
 
+std::map<void*, std::size_t> sluice::fuzz::guarded_mappings() {
+  const std::lock_guard lock(g_mutex);
+  return guarded();
+}
+
 // The linker's names. NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming)
 extern "C" {
 
@@ -33,7 +40,8 @@ void* __real_mmap(void* address, std::size_t length, int protection, int flags, 
 int __real_munmap(void* address, std::size_t length);
 
 void* __wrap_mmap(void* address, std::size_t length, int protection, int flags, int fd, off_t at) {
-  if ((flags & MAP_SHARED) == 0 || length == 0) {
+  // Who says where it lies has seen to its surroundings.
+  if ((flags & MAP_SHARED) == 0 || (flags & MAP_FIXED) != 0 || length == 0) {
     return __real_mmap(address, length, protection, flags, fd, at);
   }
   const std::size_t pages = (length + kPage - 1) / kPage * kPage;

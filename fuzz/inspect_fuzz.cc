@@ -7,6 +7,9 @@
 //   ./bazelw test //fuzz:inspect_corpus_test                   # the corpus, with any compiler
 //   ./bazelw run --config=fuzz //fuzz:inspect_fuzz -- -max_len=16384 $PWD/fuzz/corpus/inspect
 //
+// Run so, it is given its dictionary; what is run by hand wants
+// -dict=fuzz/dictionaries/inspect.dict (dictionaries.h).
+//
 // Input: byte 0: the kind, modulo kKinds | byte 1: how it is looked at, Look, or-ed | byte 2: how
 // many 128ths of the file are cut off | the object's bytes; where they are short of a page, zeroes.
 // inspect_seeds.cc makes the corpus.
@@ -65,7 +68,6 @@ std::vector<std::byte> file_of(std::span<const std::uint8_t> data) {
   std::copy_n(std::as_bytes(object).begin(), object.size(), file.begin() + kObjectOffset);
   if ((data[1] & kOwnIncarnation) != 0) {
     // So that locks are found: wherever the bytes say "here", the registry's number.
-    constexpr std::uint32_t kHere = 0x45524548;
     for (std::size_t at = kObjectOffset; at + 4 <= file.size(); at += 4) {
       std::uint32_t word = 0;
       std::memcpy(&word, &file[at], sizeof word);

@@ -60,6 +60,9 @@ inline constexpr std::array kInspectedKinds = {
     InspectedKind{"shared", layout_fingerprint<Barrier<>>},
 };
 
+/// What becomes this registry's number: "HERE".
+inline constexpr std::uint32_t kHere = 0x45524548;
+
 inline constexpr std::size_t kInspectHeader = 3;
 
 }  // namespace sluice::fuzz

@@ -40,7 +40,6 @@ void write(const std::string& path, std::size_t kind, int look, std::uint8_t cut
 }
 
 void write_all(const std::string& directory) {
-  constexpr std::uint64_t kHere = 0x45524548;  // "HERE"
   constexpr std::uint64_t kHeld = std::uint64_t{1} << 32 | 4711;
   const Words healthy = {{0, kHeld}, {8, kHere}, {16, 1000}, {24, std::uint64_t{128} << 32 | 8},
                          {32, 96},   {40, 8},    {256, 128}, {384, 128},

@@ -4,10 +4,13 @@
 // with a Status or an Error; they don't crash, don't hang, allocate no more than an item of the
 // queue's limit may have, and don't touch memory outside of the mapping: guarded_mmap.cc puts
 // unmapped pages on both sides of it. And as long as nobody has written, what is popped is what was
-// pushed, in order and once.
+// pushed, in order and once. Of both engines: records under locks, and the ring.
 //
 //   ./bazelw test //fuzz:queue_corpus_test                   # the corpus, with any compiler
 //   ./bazelw run --config=fuzz //fuzz:queue_fuzz -- -max_len=1024 $PWD/fuzz/corpus/queue
+//
+// Run so, it is given its dictionary; what is run by hand wants
+// -dict=fuzz/dictionaries/queue.dict (dictionaries.h).
 //
 // The format of an input is in queue_input.h; queue_seeds.cc makes the corpus.
 
@@ -32,6 +35,7 @@
 #include "sluice/fuzz/corpus.h"
 #include "sluice/fuzz/queue_input.h"
 #include "sluice/ipc/queue.h"
+#include "sluice/ipc/queue_core.h"
 #include "sluice/ipc/queue_options.h"
 #include "sluice/ipc/stamp.h"
 #include "sluice/sync/deadline.h"
@@ -45,10 +49,13 @@ const char* const kCorpus = "fuzz/corpus/queue";
 
 namespace {
 
+using internal::QueueEngine;
+
+constexpr std::size_t kEngineOffset = 8;  // of the object (ipc/queue_core.h)
 constexpr std::size_t kMostSteps = 64;
 constexpr std::size_t kMostItems = 8;
-constexpr std::size_t kMostBytes = 1024;       // of the queue that does not grow
-constexpr std::size_t kMostGrown = 256 << 10;  // of the one that does
+constexpr std::size_t kMostBytes = 1024;       // of the records that do not grow
+constexpr std::size_t kMostGrown = 256 << 10;  // of those that do
 
 struct Action {
   QueueStep step;
@@ -96,6 +103,11 @@ class Peer {
     has_written_ = true;
   }
   void write_later(const Action& action) { later_ = action; }
+  [[nodiscard]] std::uint32_t word_at(std::size_t where) const {
+    std::uint32_t word = 0;
+    std::memcpy(&word, memory_ + kObjectOffset + where, sizeof word);
+    return word;
+  }
   /// Called where somebody else may come between.
   void between() {
     if (later_) write(*later_);
@@ -135,16 +147,54 @@ struct sluice::Codec<sluice::fuzz::Item> {
 namespace sluice::fuzz {
 namespace {
 
+/// A queue of records, under locks; its peer comes between where an item is encoded.
+struct Records {
+  using T = Item;
+  static constexpr QueueEngine kEngine = QueueEngine::locked;
+
+  static Overflow policy(std::uint8_t which) { return static_cast<Overflow>(which >> 1 & 3); }
+  static Capacity capacity(std::uint8_t which) {
+    return (which & kQueueGrows) != 0 ? Capacity::unlimited(kMostGrown)
+                                      : Capacity(kMostItems, kMostBytes);
+  }
+  static T item(std::uint64_t size, std::uint64_t serial) {
+    return {std::string(size % 600, static_cast<char>('a' + serial % 26))};
+  }
+  static bool may_come(const T& item) { return item.text.size() <= kMostGrown; }
+  static bool are_same(const T& a, const T& b) { return a.text == b.text; }
+};
+
+/// A ring, of items that lie in it. Nothing of ours runs while one is copied, so the peer comes
+/// between two calls.
+struct Ring {
+  struct T {
+    std::uint64_t serial, size, again;
+    bool operator==(const T&) const = default;
+  };
+  static constexpr QueueEngine kEngine = QueueEngine::ring;
+
+  static Overflow policy(std::uint8_t which) {
+    return (which & 2) != 0 ? Overflow::fail : Overflow::block;  // the others need records
+  }
+  static Capacity capacity(std::uint8_t which) {
+    return Capacity((which & kQueueGrows) != 0 ? 1 : kMostItems);
+  }
+  static T item(std::uint64_t size, std::uint64_t serial) { return {serial, size, serial}; }
+  static bool may_come(const T& /*item*/) { return true; }
+  static bool are_same(const T& a, const T& b) { return a == b; }
+};
+
+template <class Kind>
 class Run {
+  using T = typename Kind::T;
+
  public:
   explicit Run(std::uint8_t which)
-      : grows_((which & 1) != 0),
-        ends_with_producers_((which & 8) != 0),
-        policy_(static_cast<Overflow>(which >> 1 & 3)),
-        queue_(std::in_place,
-               grows_ ? Capacity::unlimited(kMostGrown) : Capacity(kMostItems, kMostBytes),
-               QueueOptions{.overflow = policy_, .ends_with_producers = ends_with_producers_}),
+      : policy_(Kind::policy(which)),
+        queue_(std::in_place, Kind::capacity(which),
+               QueueOptions{.overflow = policy_, .ends_with_producers = (which & 8) != 0}),
         peer_(queue_->fd()) {
+    expect(peer_.word_at(kEngineOffset) == static_cast<std::uint32_t>(Kind::kEngine));
     g_peer = &peer_;
   }
 
@@ -166,36 +216,15 @@ class Run {
       case QueueStep::scribble:
         return peer_.write(action);
       case QueueStep::interrupt:
-        return peer_.write_later(action);
-      case QueueStep::push: {
-        const Item item = {std::string(action.value % 600, next_letter())};
-        const Status status =
-            action.what % 2 == 0 ? queue_->try_push(item) : queue_->push(item, soon);
-        if (status == Status::ok) pushed(item.text);
-        return;
-      }
-      case QueueStep::push_each: {
-        const std::vector<Item> items(action.what % 8,
-                                      {std::string(action.value % 40, next_letter())});
-        const QueueBatch batch = queue_->push_each(items, soon);
-        expect(batch.count <= items.size());
-        for (std::size_t i = 0; i < batch.count; ++i) pushed(items[i].text);
-        return;
-      }
-      case QueueStep::pop: {
-        Item item;
-        const Status status =
-            action.what % 2 == 0 ? queue_->try_pop(item) : queue_->pop(item, soon);
-        if (status == Status::ok) popped(item.text);
-        return;
-      }
-      case QueueStep::pop_each: {
-        std::vector<Item> items;
-        const QueueBatch batch = queue_->pop_each(items, action.what % 8 + 1, soon);
-        expect(batch.count == items.size() && batch.count <= action.what % 8 + 1U);
-        for (const Item& item : items) popped(item.text);
-        return;
-      }
+        return Kind::kEngine == QueueEngine::ring ? peer_.write(action) : peer_.write_later(action);
+      case QueueStep::push:
+        return push(action, soon);
+      case QueueStep::push_each:
+        return push_each(action, soon);
+      case QueueStep::pop:
+        return pop(action, soon);
+      case QueueStep::pop_each:
+        return pop_each(action, soon);
       case QueueStep::skip:
         if (queue_->skip() == Status::ok) popped(std::nullopt);
         return;
@@ -210,9 +239,33 @@ class Run {
     }
   }
 
+  void push(const Action& action, Deadline soon) {
+    const T item = Kind::item(action.value, ++serial_);
+    const Status status = action.what % 2 == 0 ? queue_->try_push(item) : queue_->push(item, soon);
+    if (status == Status::ok) pushed(item);
+  }
+  void push_each(const Action& action, Deadline soon) {
+    std::vector<T> items(action.what % 8);
+    for (T& item : items) item = Kind::item(action.value % 40, ++serial_);
+    const QueueBatch batch = queue_->push_each(items, soon);
+    expect(batch.count <= items.size());
+    for (std::size_t i = 0; i < batch.count; ++i) pushed(items[i]);
+  }
+  void pop(const Action& action, Deadline soon) {
+    T item{};
+    const Status status = action.what % 2 == 0 ? queue_->try_pop(item) : queue_->pop(item, soon);
+    if (status == Status::ok) popped(item);
+  }
+  void pop_each(const Action& action, Deadline soon) {
+    std::vector<T> items;
+    const QueueBatch batch = queue_->pop_each(items, action.what % 8 + 1, soon);
+    expect(batch.count == items.size() && batch.count <= action.what % 8 + 1U);
+    for (const T& item : items) popped(item);
+  }
+
   void ask() {
     std::ostringstream out;
-    out << *queue_ << queue_->refusal({"x"});
+    out << *queue_ << queue_->refusal(Kind::item(1, 1));
     expect(queue_->size() <= queue_->capacity());
     expect(queue_->bytes() <= queue_->capacity_bytes());
     static_cast<void>(queue_->full());
@@ -223,33 +276,35 @@ class Run {
 
   void reattach() {
     // First the new one: with the last producer the stream ends.
-    auto next = Queue<Item>::from_fd(queue_->fd());
+    auto next = Queue<T>::from_fd(queue_->fd());
     queue_.emplace(std::move(next));
   }
-
-  char next_letter() { return static_cast<char>('a' + ++serial_ % 26); }
 
   /// Nobody has written, and nothing is dropped behind the model's back.
   [[nodiscard]] bool is_believed() const {
     return !peer_.has_written() && (policy_ == Overflow::block || policy_ == Overflow::fail);
   }
-  void pushed(const std::string& text) { waiting_.push_back(text); }
-  void popped(const std::optional<std::string>& text) {
-    if (text) expect(text->size() <= kMostGrown);
+  void pushed(const T& item) { waiting_.push_back(item); }
+  void popped(const std::optional<T>& item) {
+    if (item) expect(Kind::may_come(*item));
     if (!is_believed()) return;
     expect(!waiting_.empty());
-    expect(!text || *text == waiting_.front());
+    expect(!item || Kind::are_same(*item, waiting_.front()));
     waiting_.pop_front();
   }
 
-  bool grows_;
-  bool ends_with_producers_;
   Overflow policy_;
-  std::optional<Queue<Item>> queue_;
+  std::optional<Queue<T>> queue_;
   Peer peer_;
-  std::deque<std::string> waiting_;
-  int serial_ = 0;
+  std::deque<T> waiting_;
+  std::uint64_t serial_ = 0;
 };
+
+template <class Kind>
+void run(std::span<const std::uint8_t> data) {
+  Run<Kind> one(data[0]);
+  for (const Action& action : actions_of(data.subspan(kQueueHeader))) one.perform(action);
+}
 
 }  // namespace
 }  // namespace sluice::fuzz
@@ -259,9 +314,7 @@ class Run {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace sluice::fuzz;
   if (size < kQueueHeader) return 0;
-  Run run(data[0]);
-  for (const Action& action : actions_of(std::span(data, size).subspan(kQueueHeader))) {
-    run.perform(action);
-  }
+  const bool is_ring = (data[0] & kQueueEngineBits) == kQueueIsRing;
+  (is_ring ? run<Ring> : run<Records>)({data, size});
   return 0;
 }

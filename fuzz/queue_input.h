@@ -4,7 +4,8 @@
 // without rules writes into its memory meanwhile. Shared by the target and by the maker of its
 // corpus.
 //
-//   byte 0        which: bit 0 grows, bits 1 and 2 the Overflow, bit 3 ends with its producers
+//   byte 0        which: bit 0 grows (a ring: has room for one), bits 1 and 2 the Overflow (a ring:
+//                 bit 1 fails), bit 3 ends with its producers, bits 6 and 7, if 1: a ring
 //   then          12 bytes per step: action u8, where u16, what u8, value u64 (little-endian)
 //
 //   action, modulo kQueueSteps: QueueStep
@@ -27,9 +28,13 @@ enum class QueueStep : std::uint8_t {
   ask,        ///< all that asks
   close,      ///< `what` odd: drops what is there
   reattach,   ///< another handle
-  interrupt,  ///< as scribble, but inside the next push, while it copies
+  interrupt,  ///< as scribble, but inside the next push, while it copies; of a ring, at once
 };
 inline constexpr int kQueueSteps = 10;
+
+inline constexpr std::uint8_t kQueueGrows = 1;
+inline constexpr std::uint8_t kQueueEngineBits = 0xc0;
+inline constexpr std::uint8_t kQueueIsRing = 0x40;
 
 inline constexpr std::size_t kQueueHeader = 1;
 inline constexpr std::size_t kQueueStepSize = 12;

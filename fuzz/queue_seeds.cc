@@ -63,15 +63,60 @@ Plans use(std::uint64_t value) {
 
 void join(Plans& plans, const Plans& more) { plans.insert(plans.end(), more.begin(), more.end()); }
 
+/// Used as it is meant to be, and closed: bit 0 says whether what is there is dropped.
+Plans healthy(int which) {
+  Plans plans = use(5);
+  join(plans, use(300));
+  plans.push_back({QueueStep::push, 9});
+  plans.push_back({QueueStep::close, 0, 0, static_cast<std::uint8_t>(which)});
+  join(plans, use(7));
+  return plans;
+}
+
+void write_rings(const std::string& directory) {
+  const auto write_ring = [&](const std::string& name, std::size_t which, const Plans& plans) {
+    write(directory + "/ring-" + name, static_cast<std::uint8_t>(kQueueIsRing | which % 16), plans);
+  };
+  for (const int which : {0, 1, 2, 11}) {
+    write_ring("healthy-" + std::to_string(which), static_cast<std::size_t>(which), healthy(which));
+  }
+  // Of the object: overflow, seats, state, who waits; of the ring (lockfree/mpmc_layout.h) its
+  // capacity, the size of a cell, the registry, tail and head; and the words of two cells. Few:
+  // each call on such a ring may look at 65,536 cells.
+  constexpr std::size_t kPlaces[] = {0,    128,  1152, 1156, 1280, 1408,
+                                     1416, 1424, 1536, 1664, 1792, 1824};
+  for (const std::size_t place : kPlaces) {
+    // All ones, or 2^34 + 1: in a cell, that it is claimed for long; empty, in the next lap.
+    const std::uint64_t word = place % 256 == 0 ? ~std::uint64_t{0} : (std::uint64_t{1} << 34 | 1);
+    write_ring("at-" + std::to_string(place), place / 8,
+               {{QueueStep::push, 5},
+                {QueueStep::push_each, 3, 0, 3},
+                {QueueStep::scribble, word, place},
+                {QueueStep::ask},
+                {QueueStep::pop, 0, 0, 0},
+                {QueueStep::push_each, 7, 0, 5},
+                {QueueStep::reattach},
+                {QueueStep::pop_each, 0, 0, 7},
+                {QueueStep::scribble, 0, place},
+                {QueueStep::push, 9, 0, 0},
+                {QueueStep::pop}});
+  }
+  // Larger than the memory is, and both sides far on in it.
+  constexpr std::size_t kCapacity = 1408, kTail = 1536, kHead = 1664;
+  write_ring("larger", 0,
+             {{QueueStep::scribble, 1 << 20, kCapacity},
+              {QueueStep::scribble, 1 << 19, kTail},
+              {QueueStep::scribble, 1 << 19, kHead},
+              {QueueStep::reattach},
+              {QueueStep::push, 5},
+              {QueueStep::pop}});
+}
+
 void write_all(const std::string& directory) {
   const auto path = [&](const std::string& name) { return directory + "/" + name; };
   for (int which = 0; which < 16; ++which) {
-    Plans plans = use(5);
-    join(plans, use(300));
-    plans.push_back({QueueStep::push, 9});
-    plans.push_back({QueueStep::close, 0, 0, static_cast<std::uint8_t>(which)});
-    join(plans, use(7));
-    write(path("healthy-" + std::to_string(which)), static_cast<std::uint8_t>(which), plans);
+    write(path("healthy-" + std::to_string(which)), static_cast<std::uint8_t>(which),
+          healthy(which));
   }
   // Of the object: overflow, seats, limits, state, the push side, its tail, the pop side, its head,
   // and the first records.
@@ -103,6 +148,7 @@ int main(int argc, char** argv) {
   }
   try {
     sluice::fuzz::write_all(argv[1]);
+    sluice::fuzz::write_rings(argv[1]);
   } catch (const std::exception& e) {
     std::cerr << e.what() << '\n';
     return 1;
