@@ -290,8 +290,8 @@ auto map(E& executor, MapOptions options, Fn fn, Ranges&&... ranges) {
       std::ranges::begin(ranges)...);
   auto ends = std::make_tuple(std::ranges::end(ranges)...);
   const auto more = [](const auto& its, const auto& stops) {
-    return [&]<std::size_t... I>(std::index_sequence<I...>) {
-      return (... && (std::get<I>(its) != std::get<I>(stops)));
+    return [&]<std::size_t... kIndex>(std::index_sequence<kIndex...>) {
+      return (... && (std::get<kIndex>(its) != std::get<kIndex>(stops)));
     }(std::index_sequence_for<Ranges...>());
   };
   auto submit = [&executor, fn = std::move(fn), at, ends, more]() -> std::optional<Future<R>> {
