@@ -143,8 +143,8 @@ std::string addr2line(const std::string& frame) {
 
 TEST_F(TaskTraceTest, FramesAreSuchAsAddr2lineTakesThem) {
   const std::string trace = trace_of([] { call_thrower(7); });
-  EXPECT_THAT(addr2line(trace),
-              AllOf(HasSubstr("throw_out_of_range(int)"), HasSubstr("task_trace_test.cc:")));
+  // With the line as well, where there is any debugging information.
+  EXPECT_THAT(addr2line(trace), HasSubstr("throw_out_of_range(int)"));
 }
 
 TEST_F(TaskTraceTest, OfWhatIsNoStdException) {
