@@ -289,12 +289,10 @@ class SealedChannel {
   }
 
   [[nodiscard]] Status peer_status() const noexcept {
-    SealedState state = state_of(*theirs_);
-    if (state == SealedState::closed) return Status::closed;
-    if (state > SealedState::closed) return Status::corrupt;
+    if (const Status end = end_in(state_of(*theirs_)); end != Status::ok) return end;
     if (!any_hung_up(sockets())) return Status::ok;
-    state = state_of(*theirs_);  // it may have closed between the two looks
-    return state == SealedState::open ? Status::peer_died : Status::closed;
+    // It may have closed between the two looks.
+    return state_of(*theirs_) == SealedState::open ? Status::peer_died : Status::closed;
   }
 
   [[nodiscard]] Status status() const noexcept {
@@ -327,8 +325,8 @@ class SealedChannel {
       throw std::logic_error("sluice: a reservation of this end is still open: commit it first");
     if (size > max_in_place_) [[unlikely]]
       return Status::too_large;
-    if (state_of(*theirs_) >= SealedState::closed) [[unlikely]]
-      return peer_status();
+    if (const Status end = end_in(state_of(*theirs_)); end != Status::ok) [[unlikely]]
+      return end;
     const auto found = out_.ring->try_claim(size);
     if (!found) [[unlikely]] {
       const Status status = out_.ring->status();
@@ -495,6 +493,12 @@ class SealedChannel {
     return static_cast<SealedState>(
         RealEnv::load(memory.control().state, std::memory_order_acquire));
   }
+  /// Whether the peer's word says that it has ended: of one look at it, for the peer may write
+  /// another between two.
+  static Status end_in(SealedState theirs) noexcept {
+    if (theirs == SealedState::closed) return Status::closed;
+    return theirs > SealedState::closed ? Status::corrupt : Status::ok;
+  }
   void store_state(SealedState state) {
     // Release: pairs with the acquire in state_of().
     RealEnv::store(mine_.control().state, static_cast<std::uint32_t>(state),
@@ -654,9 +658,9 @@ class SealedChannel {
       throw std::logic_error("sluice: a message of this end is still being read in place");
     const Status status = find();
     if (status != Status::empty) return status;
-    const bool ended = state_of(*theirs_) >= SealedState::closed;
-    const Status peer = ended ? peer_status() : peer_or(Status::empty, in_.fruitless);
-    if (peer == Status::empty || peer == Status::ok) return Status::empty;
+    const Status end = end_in(state_of(*theirs_));
+    const Status peer = end != Status::ok ? end : peer_or(Status::empty, in_.fruitless);
+    if (peer == Status::empty) return Status::empty;
     // The peer's last message was committed before its end: looked for after that is known.
     const Status again = find();
     return again == Status::empty ? peer : again;

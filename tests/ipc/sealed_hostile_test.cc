@@ -303,6 +303,21 @@ TEST_F(SealedHostile, AStateThatIsNoneIsCorrupt) {
   EXPECT_EQ(received(), Status::corrupt);
 }
 
+TEST_F(SealedHostile, AStateThatComesAndGoesMakesNoRoom) {
+  std::atomic<bool> done = false;
+  std::jthread flickerer([&] {
+    for (std::uint64_t state = 1; !done; state = 3 - state) peer_.write(136, state);
+  });
+  // In one piece, and in parts.
+  const Bytes large(kOptions.max_message);
+  int changes = 0;
+  for (Status before = Status::ok; changes < 20'000;) {
+    const Status status = changes % 2 == 0 ? end_.try_send("some text") : end_.send(large, 0ms);
+    changes += std::exchange(before, status) != status ? 1 : 0;
+  }
+  done = true;
+}
+
 TEST_F(SealedHostile, ADeadlineHoldsWhateverThePeerDoesMeanwhile) {
   std::atomic<bool> done = false;
   std::jthread scribbler([&] {

@@ -345,8 +345,8 @@ TEST_F(PoolLifeTest, AsManyAreIdleAsTheRuleOfPreforkServersSays) {
   while (pool.pids().size() < 6) std::this_thread::yield();
   go.store(1);
   for (auto& future : futures) future.get();
-  while (pool.pids().size() > 3) std::this_thread::yield();  // all idle: no more than max_spare
-  EXPECT_GE(pool.pids().size(), 2U);
+  // All idle: between the two, in the end.
+  for (std::size_t n = 6; n < 2 || n > 3; n = pool.pids().size()) std::this_thread::yield();
   EXPECT_EQ(pool.apply(square, 6), 36);
 }
 
