@@ -166,14 +166,14 @@ class UsedEnds {
   static void remove(SealedChannel* channel) noexcept;
 
  private:
-  static void before_fork() { mutex_.lock(); }
-  static void in_parent() { mutex_.unlock(); }
+  static void before_fork() { s_mutex.lock(); }
+  static void in_parent() { s_mutex.unlock(); }
   static void in_child();
 
-  static inline std::mutex
-      mutex_;  ///< guards ends_; held across fork, so that the child's is whole
+  /// Guards s_ends; held across fork, so that the child's is whole.
+  static inline std::mutex s_mutex;
   /// Never destroyed: an end may outlive what is static here.
-  static inline auto& ends_ = *new std::vector<SealedChannel*>;
+  static inline auto& s_ends = *new std::vector<SealedChannel*>;
   // When the library is loaded, as a fork in the middle of a later registration would go without.
   [[maybe_unused]] static inline const bool kRegistered =
       pthread_atfork(before_fork, in_parent, in_child) == 0;
@@ -283,7 +283,10 @@ class SealedChannel {
     // Sequentially consistent: claim() writes the user and reads this flag, we do it the other way
     // round, and one of the two must notice.
     if (closed_.exchange(true)) return;
-    if (user_.load() != process_mark()) return drop_copies();
+    if (user_.load() != process_mark()) {
+      drop_copies();
+      return;
+    }
     store_state(SealedState::closed);
     for (auto* const socket : {&out_bell_, &in_bell_, &socket_}) (*socket)->shut_down();
   }
@@ -395,9 +398,11 @@ class SealedChannel {
 
   /// Acknowledges the message found.
   void release() noexcept {
-    if (in_.in_ring) [[likely]]
-      return release_record();
-    in_.parts.forget();
+    if (in_.in_ring) [[likely]] {
+      release_record();
+    } else {
+      in_.parts.forget();
+    }
   }
 
   Status skip() {
@@ -515,7 +520,7 @@ class SealedChannel {
     if (!RealEnv::cas(mine_.control().user, user, me, std::memory_order_acq_rel) && user != me) {
       return state_of(mine_) == SealedState::closed ? Status::closed : Status::busy;
     }
-    std::uint32_t offered = static_cast<std::uint32_t>(SealedState::offered);
+    auto offered = static_cast<std::uint32_t>(SealedState::offered);
     // Release: pairs with the acquire in state_of(). Not over `closed`, by another thread.
     static_cast<void>(RealEnv::cas(mine_.control().state, offered,
                                    static_cast<std::uint32_t>(SealedState::open),
@@ -539,7 +544,7 @@ class SealedChannel {
     other->drop_copies();
   }
 
-  Status peer_or(Status otherwise, std::uint32_t& fruitless) noexcept {
+  Status peer_or(Status otherwise, std::uint32_t& fruitless) const noexcept {
     if (++fruitless % kLooks != 0) return otherwise;
     return ended_or(peer_status(), otherwise, fruitless);
   }
@@ -728,19 +733,19 @@ class SealedChannel {
 namespace {
 
 void UsedEnds::add(SealedChannel* channel) {
-  const std::lock_guard lock(mutex_);
-  ends_.push_back(channel);
+  const std::lock_guard lock(s_mutex);
+  s_ends.push_back(channel);
 }
 
 void UsedEnds::remove(SealedChannel* channel) noexcept {
-  const std::lock_guard lock(mutex_);
-  std::erase(ends_, channel);
+  const std::lock_guard lock(s_mutex);
+  std::erase(s_ends, channel);
 }
 
 void UsedEnds::in_child() {
-  for (SealedChannel* const end : ends_) end->drop_copies();
-  ends_.clear();
-  mutex_.unlock();
+  for (SealedChannel* const end : s_ends) end->drop_copies();
+  s_ends.clear();
+  s_mutex.unlock();
 }
 
 }  // namespace
