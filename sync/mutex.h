@@ -3,7 +3,8 @@
 // Mutex and RecursiveMutex: locks for threads and processes that outlive their holder: whoever
 // holds one may be killed at any instruction, and the next to come is told so. Not for handing over
 // from one thread to another (only the owner unlocks), not to be held while waiting for a person,
-// and not fair: a newcomer may overtake a sleeper.
+// and not fair: a newcomer may overtake a sleeper. (Two lines of code more than 300: what takes the
+// word, and what waits for it and finds its owner dead, are read together.)
 //
 //   struct Account { Mutex mutex; long balance, reserved; };   // in shared memory
 //
