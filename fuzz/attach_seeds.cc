@@ -14,15 +14,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <exception>
 #include <fstream>
-#include <iostream>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "sluice/fuzz/attach_input.h"
+#include "sluice/fuzz/seed_maker.h"
 #include "sluice/ipc/pipe.h"
 #include "sluice/ipc/pipe_layout.h"
 #include "sluice/ipc/stamp.h"
@@ -207,22 +206,14 @@ void hostile(const Seeds& seeds) {
   seeds.write("records-without-end", object, kUse, round);
 }
 
+void make(const char* directory) {
+  const Seeds seeds(directory);
+  healthy(seeds);
+  stamps(seeds);
+  hostile(seeds);
+}
+
 }  // namespace
 }  // namespace sluice::fuzz
 
-int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::cerr << "usage: attach_seeds DIRECTORY\n";
-    return 2;
-  }
-  try {
-    const sluice::fuzz::Seeds seeds(argv[1]);
-    sluice::fuzz::healthy(seeds);
-    sluice::fuzz::stamps(seeds);
-    sluice::fuzz::hostile(seeds);
-  } catch (const std::exception& e) {
-    std::cerr << e.what() << '\n';
-    return 1;
-  }
-  return 0;
-}
+int main(int argc, char** argv) { return sluice::fuzz::make_seeds(argc, argv, sluice::fuzz::make); }

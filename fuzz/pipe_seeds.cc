@@ -8,15 +8,14 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <fstream>
-#include <iostream>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "sluice/fuzz/pipe_input.h"
+#include "sluice/fuzz/seed_maker.h"
 #include "sluice/ipc/pipe_layout.h"
 #include "sluice/lockfree/byte_ring.h"
 #include "sluice/sync/platform.h"
@@ -151,24 +150,15 @@ void hostile(const Seeds& seeds, const std::string& kind, std::uint8_t which, st
                {PipeStep::recv}});
 }
 
+void make(const char* directory) {
+  const Seeds seeds(directory);
+  healthy(seeds);
+  hostile(seeds, "pipe", kPipe, internal::kPipeRingOffset);
+  hostile(seeds, "connection", kConnection,
+          internal::kConnectionRingOffset + ByteRing::bytes_for(128));
+}
+
 }  // namespace
 }  // namespace sluice::fuzz
 
-int main(int argc, char** argv) {
-  using namespace sluice;
-  if (argc != 2) {
-    std::cerr << "usage: pipe_seeds DIRECTORY\n";
-    return 2;
-  }
-  try {
-    const fuzz::Seeds seeds(argv[1]);
-    fuzz::healthy(seeds);
-    fuzz::hostile(seeds, "pipe", fuzz::kPipe, internal::kPipeRingOffset);
-    fuzz::hostile(seeds, "connection", fuzz::kConnection,
-                  internal::kConnectionRingOffset + ByteRing::bytes_for(128));
-  } catch (const std::exception& e) {
-    std::cerr << e.what() << '\n';
-    return 1;
-  }
-  return 0;
-}
+int main(int argc, char** argv) { return sluice::fuzz::make_seeds(argc, argv, sluice::fuzz::make); }

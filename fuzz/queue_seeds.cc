@@ -8,14 +8,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <fstream>
-#include <iostream>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "sluice/fuzz/queue_input.h"
+#include "sluice/fuzz/seed_maker.h"
 
 namespace sluice::fuzz {
 namespace {
@@ -138,20 +137,12 @@ void write_all(const std::string& directory) {
   }
 }
 
+void make(const char* directory) {
+  write_all(directory);
+  write_rings(directory);
+}
+
 }  // namespace
 }  // namespace sluice::fuzz
 
-int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::cerr << "usage: queue_seeds DIRECTORY\n";
-    return 2;
-  }
-  try {
-    sluice::fuzz::write_all(argv[1]);
-    sluice::fuzz::write_rings(argv[1]);
-  } catch (const std::exception& e) {
-    std::cerr << e.what() << '\n';
-    return 1;
-  }
-  return 0;
-}
+int main(int argc, char** argv) { return sluice::fuzz::make_seeds(argc, argv, sluice::fuzz::make); }

@@ -10,15 +10,14 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <fstream>
 #include <initializer_list>
-#include <iostream>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "sluice/fuzz/queue_subjects.h"
+#include "sluice/fuzz/seed_maker.h"
 #include "sluice/testkit/fuzz_input.h"
 
 namespace sluice::fuzz {
@@ -129,20 +128,12 @@ void write_rings(const std::string& directory) {
   write_memory(Seeds(directory + "/ring_memory"), kQueueSubjects, {0, 8, 16, 128, 256, 384});
 }
 
+void make(const char* directory, const char* of_testkit) {
+  write_all(directory);
+  write_rings(of_testkit);
+}
+
 }  // namespace
 }  // namespace sluice::fuzz
 
-int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::cerr << "usage: queue_subjects_seeds DIRECTORY DIRECTORY_OF_TESTKIT\n";
-    return 2;
-  }
-  try {
-    sluice::fuzz::write_all(argv[1]);
-    sluice::fuzz::write_rings(argv[2]);
-  } catch (const std::exception& e) {
-    std::cerr << e.what() << '\n';
-    return 1;
-  }
-  return 0;
-}
+int main(int argc, char** argv) { return sluice::fuzz::make_seeds(argc, argv, sluice::fuzz::make); }

@@ -10,15 +10,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <exception>
 #include <fstream>
-#include <iostream>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "sluice/fuzz/registry_input.h"
+#include "sluice/fuzz/seed_maker.h"
 #include "sluice/sync/registry_format.h"
 
 namespace sluice::fuzz {
@@ -169,22 +168,14 @@ void files(const Seeds& seeds) {
   }
 }
 
+void make(const char* directory) {
+  const Seeds seeds(directory);
+  healthy(seeds);
+  damaged(seeds);
+  files(seeds);
+}
+
 }  // namespace
 }  // namespace sluice::fuzz
 
-int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::cerr << "usage: registry_seeds DIRECTORY\n";
-    return 2;
-  }
-  try {
-    const sluice::fuzz::Seeds seeds(argv[1]);
-    sluice::fuzz::healthy(seeds);
-    sluice::fuzz::damaged(seeds);
-    sluice::fuzz::files(seeds);
-  } catch (const std::exception& e) {
-    std::cerr << e.what() << '\n';
-    return 1;
-  }
-  return 0;
-}
+int main(int argc, char** argv) { return sluice::fuzz::make_seeds(argc, argv, sluice::fuzz::make); }

@@ -9,14 +9,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <exception>
 #include <fstream>
-#include <iostream>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "sluice/fuzz/sealed_input.h"
+#include "sluice/fuzz/seed_maker.h"
 #include "sluice/ipc/pipe_layout.h"
 #include "sluice/ipc/sealed_memory.h"
 #include "sluice/ipc/stamp.h"
@@ -128,22 +127,14 @@ void handed_over(const Seeds& seeds) {
   seeds.write("capacity-too-big", kSealedFile | kSealedFixStamp, {}, file);
 }
 
+void make(const char* directory) {
+  const Seeds seeds(directory);
+  in_use(seeds);
+  scribbled(seeds);
+  handed_over(seeds);
+}
+
 }  // namespace
 }  // namespace sluice::fuzz
 
-int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::cerr << "usage: sealed_seeds DIRECTORY\n";
-    return 2;
-  }
-  try {
-    const sluice::fuzz::Seeds seeds(argv[1]);
-    sluice::fuzz::in_use(seeds);
-    sluice::fuzz::scribbled(seeds);
-    sluice::fuzz::handed_over(seeds);
-  } catch (const std::exception& e) {
-    std::cerr << e.what() << '\n';
-    return 1;
-  }
-  return 0;
-}
+int main(int argc, char** argv) { return sluice::fuzz::make_seeds(argc, argv, sluice::fuzz::make); }

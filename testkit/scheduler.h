@@ -83,7 +83,8 @@
 
 namespace sluice::internal {
 
-/// The operations of the virtual thread that runs, which are those of ScheduledEnv on bits.
+/// The operations of the virtual thread that runs, which are those of ScheduledEnv on bits. Their
+/// orders are the callers', who say why.
 struct Schedule {
   enum class Modify : std::uint8_t { add, set_bits };
 
